@@ -1,0 +1,1 @@
+//! Relay service and its client.

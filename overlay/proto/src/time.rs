@@ -1,0 +1,38 @@
+//! Time as an input: the shell reads the clocks, the core is told.
+
+/// One reading of both clocks, taken together by the shell and passed into every call.
+///
+/// The monotonic clock drives every timer; the wall clock is written into log entries and compared with the expiry of
+/// invites, and nothing else trusts it: a router boots in 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Now {
+    /// Monotonic microseconds since an arbitrary start. Never goes back.
+    pub mono_us: u64,
+    /// Wall clock in seconds since 1970-01-01 UTC. May jump.
+    pub unix_s: u64,
+}
+
+/// Microseconds of a second: the unit of every timer of the core.
+pub const SECOND_US: u64 = 1_000_000;
+/// Microseconds of a millisecond.
+pub const MILLI_US: u64 = 1_000;
+
+impl Now {
+    /// The moment `delay_us` microseconds after this one, saturating.
+    #[must_use]
+    pub const fn after(self, delay_us: u64) -> u64 {
+        self.mono_us.saturating_add(delay_us)
+    }
+
+    /// Microseconds since `earlier_us` on the monotonic clock, 0 when that lies ahead.
+    #[must_use]
+    pub const fn since(self, earlier_us: u64) -> u64 {
+        self.mono_us.saturating_sub(earlier_us)
+    }
+
+    /// Day number since 1970 on the wall clock: the period of a relay quota.
+    #[must_use]
+    pub const fn day(self) -> u64 {
+        self.unix_s / 86_400
+    }
+}
