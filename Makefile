@@ -1,0 +1,51 @@
+# NetFlowCoin router. `make help` lists what there is.
+SHELL := /bin/bash
+CARGO := cargo
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+LAB := target/release/netflow-lab
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build test test-unit test-lab demo lab measure fuzz audit clean-lab size
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Install what building and testing need (Debian packages, Rust when there is none new enough)
+	@bash scripts/setup.sh
+
+build: setup ## Build what a router runs: target/release/netflowd and netctl
+	$(CARGO) build --release
+
+test: setup ## Build and run every test, the lab's included (root; at most 30 minutes cold on 2 cores)
+	@bash scripts/test.sh
+
+test-unit: setup ## Only the tests that need no root
+	@bash scripts/test.sh build unit
+
+test-lab: setup ## Only the tests in network namespaces
+	@bash scripts/test.sh build lab
+
+demo: setup ## Two homes behind NATs, one private network, a relay that cannot read it: the main job, told as it happens
+	@$(CARGO) build --release -p netflowd -p netctl -p netflow-lab
+	@$(LAB) demo
+
+lab: setup ## The demo's little internet, left running for you to play in (Ctrl-C removes it)
+	@$(CARGO) build --release -p netflowd -p netctl -p netflow-lab
+	@$(LAB) shell
+
+measure: setup ## Size, memory, idle traffic and join time against their budgets
+	@$(CARGO) build --release -p netflowd -p netctl -p netflow-lab
+	@$(LAB) measure
+
+size: setup ## Stripped size of netflowd against its budget
+	@$(CARGO) xtask size
+
+fuzz: setup ## Fuzz every parser for SECONDS (default 60) each; needs cargo-fuzz
+	@bash scripts/fuzz.sh $${SECONDS_EACH:-60}
+
+audit: ## Licences, advisories and sources of every dependency; needs cargo-deny
+	@command -v cargo-deny >/dev/null || { echo "audit: cargo-deny is missing; try: cargo install cargo-deny --locked" >&2; exit 1; }
+	$(CARGO) deny check
+
+clean-lab: ## Remove namespaces and processes a killed lab left behind
+	@$(LAB) sweep

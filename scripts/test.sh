@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Every test of the project, stage by stage, with times. `make test` runs this; so does .ci/run.
+# Usage: scripts/test.sh [stage...]   (no stage: all)
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+[ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
+export CARGO_TERM_COLOR=never NEXTEST_HIDE_PROGRESS_BAR=1
+mkdir -p target
+log=target/test-stage.log
+passed=0 failed=0 broken="" summary=""
+have_nextest=$(cargo nextest --version >/dev/null 2>&1 && echo yes)
+
+# Runs tests of the packages named by cargo flags, with nextest when it is installed, and adds up what they say.
+run_tests() {
+  local status=0
+  if [ -n "$have_nextest" ]; then
+    cargo nextest run --no-fail-fast --status-level fail --final-status-level fail "$@" 2>&1 | tee "$log"; status=${PIPESTATUS[0]}
+    local line; line=$(grep -aE '^ *Summary ' "$log" | tail -n 1)
+    local p; p=$(sed -nE 's/.* ([0-9]+) passed.*/\1/p' <<<"$line")
+    local f; f=$(sed -nE 's/.* ([0-9]+) failed.*/\1/p' <<<"$line")
+    passed=$((passed + ${p:-0})) failed=$((failed + ${f:-0}))
+  else
+    cargo test --no-fail-fast "$@" -- --test-threads="${THREADS:-2}" 2>&1 | tee "$log"; status=${PIPESTATUS[0]}
+    passed=$((passed + $(grep -aE '^test result:' "$log" | sed -nE 's/.* ([0-9]+) passed.*/\1/p' | paste -sd+ | sed 's/^$/0/' | bc)))
+    failed=$((failed + $(grep -aE '^test result:' "$log" | sed -nE 's/.* ([0-9]+) failed.*/\1/p' | paste -sd+ | sed 's/^$/0/' | bc)))
+  fi
+  return "$status"
+}
+
+stage_format() { cargo fmt --all --check; }
+stage_build() { cargo build --workspace --all-targets; }
+stage_lint() { cargo clippy -q --workspace --all-targets -- -D warnings; }
+stage_house() { cargo xtask tidy && cargo xtask deps; }
+stage_unit() { run_tests --workspace --exclude netflow-lab; }
+stage_docs() { RUSTDOCFLAGS="-D warnings" cargo doc -q --workspace --no-deps --document-private-items 2>&1; }
+stage_lab() { THREADS=1 run_tests -p netflow-lab; }
+
+all="format build lint house unit lab"
+started=$(date +%s)
+for stage in ${*:-$all}; do
+  printf '\n=== %s\n' "$stage"
+  t=$(date +%s)
+  if "stage_$stage"; then verdict=ok; else verdict=FAILED; broken="$broken $stage"; fi
+  summary="$summary$(printf '%-8s %-7s %4d s' "$stage" "$verdict" $(($(date +%s) - t)))"$'\n'
+  # Tests of code that does not build say nothing.
+  [ "$stage" = build ] && [ "$verdict" = FAILED ] && break
+done
+printf '\n=== stages (%d s in all)\n%s' $(($(date +%s) - started)) "$summary"
+[ -n "$broken" ] && printf 'failed stages:%s\n' "$broken"
+printf '%d passed, %d failed\n' "$passed" "$failed"
+[ -z "$broken" ] && [ "$failed" = 0 ]
