@@ -58,5 +58,10 @@ ip -n "$probe" tuntap add dev t0 mode tun 2>/dev/null || die "TUN devices cannot
 ip -n "$probe" link add v0 type veth peer name v1 2>/dev/null || die "the kernel has no veth; try: modprobe veth"
 ip -n "$probe" link add b0 type bridge 2>/dev/null || die "the kernel has no bridge; try: modprobe bridge"
 ip netns exec "$probe" nft -f - 2>/dev/null <<'N' || die "the kernel has no nftables NAT (masquerade); try: modprobe nft_masq nft_chain_nat"
-table inet probe { chain post { type nat hook postrouting priority 100; oifname "v0" masquerade random; } }
+table ip probe {
+  chain post {
+    type nat hook postrouting priority 100;
+    oifname "v0" masquerade random
+  }
+}
 N
