@@ -21,8 +21,8 @@ run_tests() {
     passed=$((passed + ${p:-0})) failed=$((failed + ${f:-0}))
   else
     cargo test --no-fail-fast "$@" -- --test-threads="${THREADS:-2}" 2>&1 | tee "$log"; status=${PIPESTATUS[0]}
-    passed=$((passed + $(grep -aE '^test result:' "$log" | sed -nE 's/.* ([0-9]+) passed.*/\1/p' | paste -sd+ | sed 's/^$/0/' | bc)))
-    failed=$((failed + $(grep -aE '^test result:' "$log" | sed -nE 's/.* ([0-9]+) failed.*/\1/p' | paste -sd+ | sed 's/^$/0/' | bc)))
+    local sums; sums=$(awk '/^test result:/ { for (i = 2; i <= NF; i++) { if ($i ~ /^passed/) p += $(i-1); if ($i ~ /^failed/) f += $(i-1) } } END { print p + 0, f + 0 }' "$log")
+    passed=$((passed + ${sums% *})) failed=$((failed + ${sums#* }))
   fi
   return "$status"
 }
