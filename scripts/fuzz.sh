@@ -12,7 +12,10 @@ n=0 total=$(wc -w <<<"$targets")
 for target in $targets; do
   n=$((n + 1))
   printf '\n=== %s (%d of %d, %s s)\n' "$target" "$n" "$total" "$each"
+  set +e
   cargo fuzz run "$target" "corpus/$target" -- -max_total_time="$each" -max_len=70000 -print_final_stats=1 2>&1 |
-    grep -aE 'stat::|SUMMARY|panicked|ERROR|Done' || true
-  [ "${PIPESTATUS[0]}" = 0 ] || { echo "fuzz: $target found something: overlay/fuzz/artifacts/$target" >&2; exit 1; }
+    grep -aE 'stat::|SUMMARY|panicked|ERROR|Done'
+  status=${PIPESTATUS[0]}
+  set -e
+  [ "$status" = 0 ] || { echo "fuzz: $target found something: overlay/fuzz/artifacts/$target" >&2; exit 1; }
 done
