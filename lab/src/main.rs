@@ -1,0 +1,69 @@
+//! `netflow-lab`: the lab by hand, the demo, the measurements, and the small helper processes a lab needs.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use netflow_lab::{lab, preflight, wire};
+
+/// An internet of network namespaces on one machine.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Say whether this machine has what the lab needs.
+    Preflight,
+    /// Remove what labs left behind whose owner is dead.
+    Sweep,
+    /// (used by the lab itself) Remove a lab when stdin closes.
+    #[command(hide = true)]
+    Watchdog {
+        /// The lab's name.
+        id: String,
+    },
+    /// (used by the lab itself) Join two namespaces by a cable with delay and rate.
+    #[command(hide = true)]
+    Wire {
+        /// One-way delay in microseconds.
+        delay_us: u64,
+        /// Rate in kbit/s, 0 without a limit.
+        rate_kbit: u64,
+        /// Namespace and device of one end, then of the other.
+        #[arg(num_args = 4)]
+        ends: Vec<String>,
+    },
+}
+
+fn run(task: Task) -> anyhow::Result<()> {
+    match task {
+        Task::Preflight => preflight::check(),
+        Task::Sweep => {
+            lab::sweep();
+            Ok(())
+        }
+        Task::Watchdog { id } => {
+            lab::watchdog(&id);
+            Ok(())
+        }
+        Task::Wire { ends, delay_us, rate_kbit } => match ends.as_slice() {
+            [ns_a, dev_a, ns_b, dev_b] => {
+                wire::run((ns_a, dev_a), (ns_b, dev_b), wire::WireSpec { delay_us, rate_kbit })
+            }
+            _ => anyhow::bail!("a wire has two ends"),
+        },
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Args::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("netflow-lab: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
