@@ -1,1 +1,25 @@
-//! stub
+//! The overlay node as a value: bytes, times and random numbers go in, bytes and deadlines come out.
+//!
+//! Nothing here opens a socket, reads a clock or knows a runtime; the shell (`netflowd`) does. Layers inside this crate, lower ones first:
+//!
+//! * [`identity`], [`invite`], [`backup`]: keys, signed records, tokens.
+//! * [`netlog`]: the signed log of a network and the state replayed from it. Spec: `docs/spec/network-log.md`.
+//! * [`policy`]: who may send what to whom inside a network.
+//! * [`session`]: Noise sessions and the record layer. Spec: `docs/spec/wire.md`.
+//! * [`relay`]: circuits, both ends. [`node`]: everything together.
+
+pub mod backup;
+mod cbor;
+pub mod identity;
+pub mod invite;
+pub mod netlog;
+pub mod node;
+pub mod policy;
+pub mod relay;
+pub mod session;
+pub mod time;
+
+pub use identity::{NodeKeys, NodeRecord, SignedRecord};
+pub use netflow_wire::{Head, InviteId, NetworkId, NodeId, Range, RelayInfo, Tier};
+pub use netlog::{EntryBody, EntryHash, NetworkLog, NetworkState};
+pub use time::Now;

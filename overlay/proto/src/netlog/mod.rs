@@ -1,0 +1,19 @@
+//! The signed log of a network: everything its members must agree on, written by the owner and the admins it appointed.
+//!
+//! Spec: `docs/spec/network-log.md`. In one paragraph: every author keeps a hash chain of signed entries ([`entry`]); a replica keeps the chains
+//! it could verify ([`NetworkLog`]); the owner's chain alone decides who the authors are and where a removed one's chain ends; the entries of all
+//! valid chains in the order (lamport, author, seq) are replayed into a [`NetworkState`]. So replicas that hold the same chains agree, in whatever
+//! order the entries came, and nobody has to trust whoever stored or carried them.
+
+mod body;
+pub mod entry;
+pub mod limits;
+mod log;
+mod state;
+mod syntax;
+
+pub use body::{EntryBody, GenesisBody, MemberAddBody};
+pub use entry::{EntryError, EntryHash, SignedEntry, network_id};
+pub use log::{GenesisParams, Inserted, LogError, NetworkLog, ShortHead, ShortRange};
+pub use state::{Admission, Invite, InviteStatus, JoinError, Member, NetworkState};
+pub use syntax::{NameError, valid_name, valid_tag};
