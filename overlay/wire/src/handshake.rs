@@ -1,11 +1,9 @@
-//! Handshake frames: initiation, response, cookie reply, and the two plaintext payloads inside them.
+//! Handshake frames: initiation, response, cookie reply, and the plaintext payloads inside the first two.
 //!
 //! Spec: `docs/spec/wire.md`, section "Handshake". Noise `IKpsk2` (Noise Protocol Framework, revision 34, 9.4), with an ML-KEM-768
 //! ciphertext (FIPS 203) beside the Noise message.
 
-use crate::bytes::{
-    MAC_LEN, array_ref, byte, check_kind, check_length, check_zero, mac_accessors, put, u16_at, u32_at, view,
-};
+use crate::bytes::{MAC_LEN, array_ref, byte, check_kind, check_length, mac_accessors, put, u16_at, u32_at, view};
 use crate::frame::{FrameKind, Suite, WireError};
 
 /// Flag: the MAC is keyed with a cookie.
@@ -291,143 +289,5 @@ impl ResponseRepr {
         put(bytes, 12, &self.noise);
         put(bytes, 12 + RESPONSE_NOISE_LEN, &self.mac);
         ResponseFrame::new_checked(buffer)
-    }
-}
-
-fn check_cookie(buffer: &[u8]) -> Result<(), WireError> {
-    check_kind(buffer, FrameKind::CookieReply)?;
-    check_length(buffer, COOKIE_REPLY_LEN)?;
-    check_zero(buffer, 1..4)
-}
-
-view! {
-    /// View of frame 0x12.
-    CookieFrame, check_cookie
-}
-
-impl<T: AsRef<[u8]>> CookieFrame<T> {
-    /// `sender_index` of the frame answered.
-    pub fn receiver_index(&self) -> u32 {
-        u32_at(self.as_bytes(), 4)
-    }
-
-    /// XChaCha20 nonce.
-    pub fn nonce(&self) -> &[u8; COOKIE_NONCE_LEN] {
-        array_ref(self.as_bytes(), 8)
-    }
-
-    /// Sealed cookie.
-    pub fn cookie_enc(&self) -> &[u8; COOKIE_ENC_LEN] {
-        array_ref(self.as_bytes(), 8 + COOKIE_NONCE_LEN)
-    }
-}
-
-/// Frame 0x12 as values.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CookieRepr {
-    /// `sender_index` of the frame answered.
-    pub receiver_index: u32,
-    /// XChaCha20 nonce.
-    pub nonce: [u8; COOKIE_NONCE_LEN],
-    /// Sealed cookie.
-    pub cookie_enc: [u8; COOKIE_ENC_LEN],
-}
-
-impl CookieRepr {
-    /// Values of a checked frame.
-    pub fn parse<T: AsRef<[u8]>>(frame: &CookieFrame<T>) -> Self {
-        Self { receiver_index: frame.receiver_index(), nonce: *frame.nonce(), cookie_enc: *frame.cookie_enc() }
-    }
-
-    /// The frame.
-    pub fn to_bytes(&self) -> [u8; COOKIE_REPLY_LEN] {
-        let mut bytes = [0; COOKIE_REPLY_LEN];
-        put(&mut bytes, 0, &[FrameKind::CookieReply as u8]);
-        put(&mut bytes, 4, &self.receiver_index.to_le_bytes());
-        put(&mut bytes, 8, &self.nonce);
-        put(&mut bytes, 8 + COOKIE_NONCE_LEN, &self.cookie_enc);
-        bytes
-    }
-}
-
-/// What a node can do, as it says inside the authenticated handshake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Caps {
-    /// AES in hardware: prefers AES-GCM records.
-    pub aes_hardware: bool,
-    /// Refuses sessions without ML-KEM.
-    pub pq_strict: bool,
-}
-
-impl Caps {
-    /// Bit 0 AES hardware, bit 1 strict.
-    pub const fn to_byte(self) -> u8 {
-        self.aes_hardware as u8 | (self.pq_strict as u8) << 1
-    }
-
-    /// The inverse of [`Caps::to_byte`].
-    ///
-    /// # Errors
-    /// [`WireError::Reserved`] when another bit is set.
-    pub const fn from_byte(byte: u8) -> Result<Self, WireError> {
-        if byte & !3 != 0 {
-            return Err(WireError::Reserved);
-        }
-        Ok(Self { aes_hardware: byte & 1 != 0, pq_strict: byte & 2 != 0 })
-    }
-}
-
-/// Plaintext of the initiation's payload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InitPayload {
-    /// Rises strictly with every initiation of this node: a repeated initiation is refused.
-    pub counter: u64,
-    /// What the initiator can do.
-    pub caps: Caps,
-}
-
-impl InitPayload {
-    /// `counter u64 | caps u8 | 3 zero`.
-    pub fn to_bytes(&self) -> [u8; INIT_PAYLOAD_LEN] {
-        let mut bytes = [0; INIT_PAYLOAD_LEN];
-        put(&mut bytes, 0, &self.counter.to_le_bytes());
-        put(&mut bytes, 8, &[self.caps.to_byte()]);
-        bytes
-    }
-
-    /// Reads a decrypted payload.
-    ///
-    /// # Errors
-    /// [`WireError::Length`], [`WireError::Reserved`].
-    pub fn parse(bytes: &[u8]) -> Result<Self, WireError> {
-        check_length(bytes, INIT_PAYLOAD_LEN)?;
-        check_zero(bytes, 9..INIT_PAYLOAD_LEN)?;
-        Ok(Self { counter: crate::bytes::u64_at(bytes, 0), caps: Caps::from_byte(byte(bytes, 8))? })
-    }
-}
-
-/// Plaintext of the response's payload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ResponsePayload {
-    /// AEAD of the session's records: AES-GCM exactly when both ends have it in hardware.
-    pub record_suite: Suite,
-    /// What the responder can do.
-    pub caps: Caps,
-}
-
-impl ResponsePayload {
-    /// `record_suite u8 | caps u8 | 2 zero`.
-    pub fn to_bytes(&self) -> [u8; RESPONSE_PAYLOAD_LEN] {
-        [self.record_suite as u8, self.caps.to_byte(), 0, 0]
-    }
-
-    /// Reads a decrypted payload.
-    ///
-    /// # Errors
-    /// [`WireError::Length`], [`WireError::Reserved`], [`WireError::Value`].
-    pub fn parse(bytes: &[u8]) -> Result<Self, WireError> {
-        check_length(bytes, RESPONSE_PAYLOAD_LEN)?;
-        check_zero(bytes, 2..RESPONSE_PAYLOAD_LEN)?;
-        Ok(Self { record_suite: Suite::from_byte(byte(bytes, 0))?, caps: Caps::from_byte(byte(bytes, 1))? })
     }
 }

@@ -1,0 +1,28 @@
+//! Limits of control messages, the same for sender and receiver.
+
+/// Version of the control protocol in [`ControlMessage::Hello`].
+pub const CONTROL_VERSION: u16 = 1;
+/// Longest CBOR of one message. One log entry of the largest size and a full batch both fit; a stream buffer of this size per link is affordable.
+pub const MAX_MESSAGE_LEN: usize = 65_536;
+/// Bytes of the length prefix.
+pub const LENGTH_PREFIX: usize = 4;
+/// Longest raw log entry. A policy of 256 rules is about 12 KiB; a fragment message counts in u16.
+pub const MAX_ENTRY_LEN: usize = 16_384;
+/// Most entries in one message: 60 KiB of the smallest real entries (about 120 bytes).
+pub const MAX_ENTRIES: usize = 512;
+/// Most authors in one message. An author is the owner or an admin; 256 heads are 19 KiB.
+pub const MAX_HEADS: usize = 256;
+/// Longest node record. A record is about 230 bytes; twice that leaves room for a field.
+pub const MAX_RECORD_LEN: usize = 512;
+/// Longest ML-KEM-768 encapsulation key (FIPS 203, table 3); empty when the node has none.
+pub const MAX_KEM_KEY_LEN: usize = 1_184;
+/// Longest name of a member or network in bytes: one DNS label (RFC 1035, 2.3.4).
+pub const MAX_NAME_LEN: usize = 63;
+/// Longest human-readable reason: one line of a terminal, twice.
+pub const MAX_TEXT_LEN: usize = 256;
+/// Longest software string in [`ControlMessage::Hello`].
+pub const MAX_SOFTWARE_LEN: usize = 64;
+/// Most addresses of one relay: two families, a few uplinks.
+pub const MAX_RELAY_ADDRS: usize = 8;
+/// Most relays of one network in one list. A node keeps links to at most four of them.
+pub const MAX_RELAYS: usize = 16;

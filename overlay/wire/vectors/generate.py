@@ -1,0 +1,245 @@
+#!/usr/bin/env python3
+"""Writes frames.json and control.json from docs/spec/wire.md alone: a second implementation of the formats, so the
+vectors do not merely repeat what the Rust code does. Standard library only. Run: python3 overlay/wire/vectors/generate.py"""
+import hashlib
+import json
+import pathlib
+import struct
+
+HERE = pathlib.Path(__file__).parent
+VERSION = 1
+
+
+def run(start, length):
+    """Bytes start, start+1, ... so that a shifted field is seen at once."""
+    return bytes((start + i) % 256 for i in range(length))
+
+
+def blake2s(data, key=b"", size=32):
+    return hashlib.blake2s(data, key=key, digest_size=size).digest()
+
+
+NETWORK = run(0x80, 32)
+RECEIVER = run(0xC0, 32)
+COOKIE = run(0x30, 16)
+BIND_KEY = run(0x50, 32)
+MAC_KEY = blake2s(b"NFC/1 mac" + NETWORK + RECEIVER)
+
+
+def mac(body, cookie=False):
+    key = blake2s(COOKIE, key=MAC_KEY) if cookie else MAC_KEY
+    return blake2s(body, key=key, size=16)
+
+
+def bind_mac(body):
+    return blake2s(body, key=BIND_KEY, size=16)
+
+
+frames = []
+
+
+def frame(name, kind, data, **fields):
+    frames.append({"name": name, "kind": kind, "hex": data.hex(),
+                   "fields": {k: v.hex() if isinstance(v, bytes) else v for k, v in fields.items()}})
+    return data
+
+
+def init(name, suite, cookie, kem):
+    flags = (1 if cookie else 0) | (2 if kem else 0)
+    e, s, ct, p = run(1, 32), run(0x21, 48), run(0x07, 1088) if kem else b"", run(0x60, 28)
+    body = struct.pack("<BBHI", 0x10, suite, flags, 0x01020304) + e + s + ct + p
+    m = mac(body, cookie)
+    return frame(name, "handshake_init", body + m, suite=suite, cookie=cookie, sender_index=0x01020304,
+                 noise=e + s + p, kem_ciphertext=ct, mac=m)
+
+
+def response(name, suite, cookie):
+    noise = run(1, 32) + run(0x60, 20)
+    body = struct.pack("<BBHII", 0x11, suite, 1 if cookie else 0, 0x0A0B0C0D, 0x01020304) + noise
+    m = mac(body, cookie)
+    return frame(name, "handshake_response", body + m, suite=suite, cookie=cookie, sender_index=0x0A0B0C0D,
+                 receiver_index=0x01020304, noise=noise, mac=m)
+
+
+good_init = init("init without kem", 1, False, False)
+good_init_kem = init("init with kem", 2, False, True)
+init("init with kem and cookie", 1, True, True)
+good_response = response("response", 1, False)
+response("response with cookie", 2, True)
+good_cookie = frame("cookie reply", "cookie_reply",
+                    b"\x12\0\0\0" + struct.pack("<I", 0x01020304) + run(0x40, 24) + run(0x90, 32),
+                    receiver_index=0x01020304, nonce=run(0x40, 24), cookie_enc=run(0x90, 32))
+good_data = frame("data", "data", struct.pack("<BBHIQ", 0x13, 7, 0, 0x0A0B0C0D, 0x1122334455667788) + run(0, 4 + 16),
+                  slot_lsb=7, receiver_index=0x0A0B0C0D, counter=0x1122334455667788, sealed=run(0, 20))
+good_relay = frame("relay with data", "relay", struct.pack("<BBHI", 0x18, 8, 0x0102, 0xDEADBEEF) + good_data,
+                   hop_limit=8, epoch=0x0102, label=0xDEADBEEF, inner=good_data)
+frame("relay with init and kem", "relay", struct.pack("<BBHI", 0x18, 1, 0, 1) + good_init_kem,
+      hop_limit=1, epoch=0, label=1, inner=good_init_kem)
+
+BIND_ID, NONCE = 0x1020304050607080, 0x0102030405060708
+body = struct.pack("<B3xQQ", 0x19, BIND_ID, NONCE)
+good_bind = frame("relay bind", "relay_bind", body + bind_mac(body), bind_id=BIND_ID, nonce=NONCE, mac=bind_mac(body))
+good_challenge = frame("relay challenge", "relay_challenge", struct.pack("<B3xQ", 0x1A, BIND_ID) + COOKIE,
+                       bind_id=BIND_ID, cookie=COOKIE)
+body = struct.pack("<B3xQQ", 0x1B, BIND_ID, NONCE) + COOKIE
+good_confirm = frame("relay bind confirm", "relay_bind_confirm", body + bind_mac(body), bind_id=BIND_ID, nonce=NONCE,
+                     cookie=COOKIE, mac=bind_mac(body))
+for name, ip, text in (("v4", bytes(10) + b"\xff\xff" + bytes((203, 0, 113, 9)), "203.0.113.9:40000"),
+                       ("v6", bytes.fromhex("20010db8") + bytes(11) + b"\x09", "[2001:db8::9]:40000")):
+    body = struct.pack("<B3xQQ", 0x1C, BIND_ID, NONCE) + ip + struct.pack("<H", 40000)
+    good_bound = frame("relay bound " + name, "relay_bound", body + bind_mac(body), bind_id=BIND_ID, nonce=NONCE,
+                       address=text, mac=bind_mac(body))
+
+frame("init payload", "init_payload", struct.pack("<QB3x", 0x6553F10000000001, 3), counter=0x6553F10000000001,
+      aes_hardware=True, pq_strict=True)
+frame("response payload", "response_payload", bytes((2, 1, 0, 0)), record_suite=2, aes_hardware=True, pq_strict=False)
+
+AUTHOR = run(0xA0, 8)
+frame("ipv4 packet", "inner", b"\x45" + bytes(19), type="ip")
+frame("ipv6 packet", "inner", b"\x60" + bytes(39), type="ip")
+frame("keepalive", "inner", b"\x01" + run(0x10, 16), type="keepalive", heads_digest=run(0x10, 16))
+frame("heads none", "inner", b"\x02\0", type="heads", heads=[])
+good_heads = frame("heads", "inner", b"\x02\x02" + b"".join(AUTHOR + struct.pack("<I", seq) + run(seq, 8) for seq in (5, 6)),
+                   type="heads", heads=[{"author": AUTHOR.hex(), "seq": s, "hash": run(s, 8).hex()} for s in (5, 6)])
+good_pull = frame("pull", "inner", b"\x03\x01" + AUTHOR + struct.pack("<II", 3, 9), type="pull",
+                  ranges=[{"author": AUTHOR.hex(), "from": 3, "to": 9}])
+good_fragment = frame("entry fragment", "inner", b"\x04" + AUTHOR + struct.pack("<IHH", 7, 1500, 1100) + run(0, 400),
+                      type="entry_fragment", author=AUTHOR, seq=7, total=1500, offset=1100, bytes=run(0, 400))
+frame("ping", "inner", b"\x05" + struct.pack("<QQ", 1, 2), type="ping", id=1, t=2)
+frame("pong", "inner", b"\x06" + struct.pack("<QQ", 1, 2), type="pong", id=1, t=2)
+
+rejected = []
+
+
+def reject(name, kind, data, error):
+    rejected.append({"name": name, "kind": kind, "hex": data.hex(), "error": error})
+
+
+def patch(data, at, *values):
+    data = bytearray(data)
+    data[at:at + len(values)] = bytes(values)
+    return bytes(data)
+
+
+reject("init: suite 0", "handshake_init", patch(good_init, 1, 0), "value")
+reject("init: suite 3", "handshake_init", patch(good_init, 1, 3), "value")
+reject("init: flag bit 2", "handshake_init", patch(good_init, 2, 4), "reserved")
+reject("init: flag bit 15", "handshake_init", patch(good_init, 3, 0x80), "reserved")
+reject("init: kem flag on a short frame", "handshake_init", patch(good_init, 2, 2), "length")
+reject("init: kem bytes without the flag", "handshake_init", patch(good_init_kem, 2, 0), "length")
+reject("init: one byte more", "handshake_init", good_init + b"\0", "length")
+reject("response: kem flag", "handshake_response", patch(good_response, 2, 2), "reserved")
+reject("response: one byte less", "handshake_response", good_response[:-1], "length")
+reject("cookie reply: reserved byte", "cookie_reply", patch(good_cookie, 3, 1), "reserved")
+reject("data: flag bit 0", "data", patch(good_data, 2, 1), "reserved")
+reject("data: flag bit 15", "data", patch(good_data, 3, 0x80), "reserved")
+reject("data: empty plaintext", "data", good_data[:32], "length")
+reject("data: other kind", "data", patch(good_data, 0, 0x10), "kind")
+reject("relay: hop limit 0", "relay", patch(good_relay, 1, 0), "value")
+reject("relay: label 0", "relay", patch(good_relay, 4, 0, 0, 0, 0), "value")
+reject("relay: nothing inside", "relay", good_relay[:8], "length")
+reject("relay: relay inside", "relay", good_relay[:8] + good_relay, "kind")
+reject("relay: bind inside", "relay", good_relay[:8] + good_bind, "kind")
+reject("relay: quic inside", "relay", good_relay[:8] + b"\xc0" + bytes(40), "kind")
+for kind, good in (("relay_bind", good_bind), ("relay_challenge", good_challenge), ("relay_bind_confirm", good_confirm),
+                   ("relay_bound", good_bound)):
+    for at in (1, 2, 3):
+        reject(f"{kind}: reserved byte {at}", kind, patch(good, at, 1), "reserved")
+    reject(f"{kind}: one byte more", kind, good + b"\0", "length")
+    reject(f"{kind}: one byte less", kind, good[:-1], "length")
+reject("init payload: unknown capability", "init_payload", struct.pack("<QB3x", 1, 4), "reserved")
+reject("init payload: padding", "init_payload", struct.pack("<QBBH", 1, 0, 1, 0), "reserved")
+reject("response payload: suite 0", "response_payload", bytes(4), "value")
+reject("response payload: padding", "response_payload", bytes((1, 0, 0, 1)), "reserved")
+reject("inner: empty", "inner", b"", "length")
+reject("inner: unknown type", "inner", b"\x07" + bytes(16), "kind")
+reject("inner: heads count too high", "inner", patch(good_heads, 1, 3), "length")
+reject("inner: 61 heads", "inner", b"\x02\x3d" + bytes(61 * 20), "value")
+reject("inner: pull of nothing", "inner", b"\x03\0", "value")
+reject("inner: pull backwards", "inner", patch(good_pull, 10, 10), "value")
+reject("inner: fragment past its end", "inner", patch(good_fragment, 13, 0xDB, 0x05), "value")
+reject("inner: fragment of an entry too long", "inner", patch(good_fragment, 13, 0x01, 0x40), "value")
+reject("inner: fragment without bytes", "inner", good_fragment[:17], "length")
+reject("inner: keepalive with a tail", "inner", b"\x01" + bytes(17), "length")
+
+
+def cbor(value):
+    """Deterministic CBOR (RFC 8949, 4.2.1) of the types control messages use."""
+    def head(major, n):
+        if n < 24:
+            return bytes((major << 5 | n,))
+        for code, size, fmt in ((24, 1 << 8, ">B"), (25, 1 << 16, ">H"), (26, 1 << 32, ">I"), (27, 1 << 64, ">Q")):
+            if n < size:
+                return bytes((major << 5 | code,)) + struct.pack(fmt, n)
+        raise ValueError(n)
+    if value is None:
+        return b"\xf6"
+    if isinstance(value, int):
+        return head(0, value)
+    if isinstance(value, bytes):
+        return head(2, len(value)) + value
+    if isinstance(value, str):
+        return head(3, len(value.encode())) + value.encode()
+    return head(4, len(value)) + b"".join(map(cbor, value))
+
+
+NODE, INVITE = run(0x10, 32), run(0x20, 32)
+messages = [
+    ("hello", [0, 1, 1, "netflowd/0.1.0"]),
+    ("attach", [1, NETWORK]),
+    ("attached", [2, NETWORK, 10_000_000_000, 20_000_000]),
+    ("log_heads", [3, NETWORK, [[NODE, 70_000, run(0x33, 32)]]]),
+    ("log_heads empty", [3, NETWORK, []]),
+    ("log_pull", [4, NETWORK, [[NODE, 3, 9]]]),
+    ("log_entries", [5, NETWORK, [b"entry one", b"entry two"]]),
+    ("publish", [6, NETWORK, [b"genesis"]]),
+    ("join_request", [7, NETWORK, INVITE, b"record", run(0, 1184), "laptop", run(0, 64)]),
+    ("join_pending", [8, NETWORK, INVITE]),
+    ("join_refused", [9, NETWORK, INVITE, 1, "invite already used"]),
+    ("bind_request", [10]),
+    ("bind_ticket", [11, BIND_ID, BIND_KEY]),
+    ("circuit_open", [12, NETWORK, NODE]),
+    ("circuit_opened", [13, NETWORK, NODE, 0xDEADBEEF, 0x0102]),
+    ("circuit_closed", [14, NETWORK, NODE, 0, 2]),
+    ("refused", [15, NETWORK, 3, "quota used up"]),
+    ("refused without network", [15, None, 5, "version 2 only"]),
+    ("ping", [16, 1]),
+    ("pong", [17, 1]),
+]
+refused = [
+    ("empty", b"", "length"),
+    ("unknown code", cbor([18]), "malformed"),
+    ("not an array", cbor(1), "malformed"),
+    ("trailing byte", cbor([16, 1]) + b"\0", "not_canonical"),
+    ("unknown field", cbor([16, 1, 1]), "not_canonical"),
+    ("field missing", cbor([16]), "malformed"),
+    ("long integer", bytes.fromhex("82101801"), "not_canonical"),
+    ("indefinite array", bytes.fromhex("9f1001ff"), "not_canonical"),
+    ("network of 31 bytes", cbor([1, NETWORK[:31]]), "malformed"),
+    ("tier 3", cbor([0, 1, 3, "x"]), "malformed"),
+    ("software of 65 bytes", cbor([0, 1, 0, "x" * 65]), "malformed"),
+    ("257 heads", cbor([3, NETWORK, [[NODE, 0, NODE]] * 257]), "malformed"),
+    ("513 entries", cbor([5, NETWORK, [b""] * 513]), "malformed"),
+    ("four billion entries announced", cbor([5])[:0] + b"\x83\x05" + cbor(NETWORK) + bytes.fromhex("9affffffff"), "malformed"),
+    ("name of 64 bytes", cbor([7, NETWORK, INVITE, b"", b"", "n" * 64, bytes(64)]), "malformed"),
+    ("text not utf-8", b"\x84\x0f\xf6\x00\x61\xff", "malformed"),
+]
+
+relay_info = [NODE, 2, [bytes(10) + b"\xff\xff" + bytes((198, 51, 100, 7)) + struct.pack(">H", 4790),
+                        bytes.fromhex("20010db8") + bytes(11) + b"\x07" + struct.pack(">H", 4790)]]
+
+
+def write(name, value):
+    (HERE / name).write_text(json.dumps(value, indent=1) + "\n")
+
+
+write("frames.json", {
+    "spec": "docs/spec/wire.md", "version": VERSION,
+    "keys": {"network_id": NETWORK.hex(), "receiver_x25519": RECEIVER.hex(), "mac_key": MAC_KEY.hex(),
+             "cookie": COOKIE.hex(), "bind_key": BIND_KEY.hex()},
+    "frames": frames, "rejected": rejected})
+write("control.json", {
+    "spec": "docs/spec/wire.md", "version": VERSION,
+    "messages": [{"name": n, "hex": cbor(v).hex()} for n, v in messages],
+    "rejected": [{"name": n, "hex": d.hex(), "error": e} for n, d, e in refused],
+    "relay_info": cbor(relay_info).hex()})
