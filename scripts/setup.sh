@@ -30,6 +30,27 @@ if [ -n "$missing" ]; then
 fi
 
 [ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
+# The installer is pinned by its hash: what runs as root here is what was looked at.
+rustup_version=1.29.0
+install_rustup() {
+  local arch sum file
+  arch=$(uname -m)
+  case $arch in
+    x86_64) sum=4acc9acc76d5079515b46346a485974457b5a79893cfb01112423c89aeb5aa10 ;;
+    aarch64) sum=9732d6c5e2a098d3521fca8145d826ae0aaa067ef2385ead08e6feac88fa5792 ;;
+    *) die "no Rust installer known here for $arch; install Rust $need_rust or newer and run this again" ;;
+  esac
+  file=$(mktemp)
+  curl --proto '=https' --tlsv1.2 -sSf -o "$file" \
+    "https://static.rust-lang.org/rustup/archive/$rustup_version/$arch-unknown-linux-gnu/rustup-init" ||
+    die "cannot download the Rust installer; is the network up?"
+  echo "$sum  $file" | sha256sum -c --quiet - >/dev/null 2>&1 || die "the Rust installer has the wrong hash; nothing was run"
+  chmod +x "$file"
+  "$file" -y -q --profile minimal -c clippy -c rustfmt >/dev/null 2>&1 ||
+    die "the Rust installer failed; install Rust $need_rust or newer and run this again"
+  rm -f "$file"
+}
+
 newer() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; }
 have=$(rustc --version 2>/dev/null | cut -d' ' -f2 || true)
 if [ -z "$have" ] || ! newer "$need_rust" "$have"; then
@@ -39,8 +60,7 @@ if [ -z "$have" ] || ! newer "$need_rust" "$have"; then
     rustup default stable >/dev/null
   else
     say "installing Rust (stable) with rustup into $HOME/.cargo"
-    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y -q --profile minimal -c clippy -c rustfmt >/dev/null ||
-      die "the Rust installer failed; install Rust $need_rust or newer and run this again"
+    install_rustup
     . "$HOME/.cargo/env"
   fi
   have=$(rustc --version | cut -d' ' -f2)
