@@ -1,1 +1,23 @@
-//! stub
+//! The operating-system edge of the router: everything `netflowd` does to the machine goes through here.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`files`] | durable atomic files, private directories, the append-only [`files::AppendLog`], the single-instance lock |
+//! | [`undo`] | the journal that puts the machine back after a clean stop or a crash |
+//! | [`tun`] | one TUN device per network, with offload |
+//! | [`udp`] | the one UDP socket, with GSO and GRO |
+//! | [`netlink`] | addresses, routes, rules, and the search for clashes |
+//! | [`nft`] | the packet filter table `inet netflow` |
+//! | [`privileges`] | what the process may still do after start |
+//! | [`clock`] | the only place that reads a clock |
+//!
+//! This is the one crate where `unsafe` would be allowed; the crates it stands on left nothing that needs it.
+
+pub mod clock;
+pub mod files;
+pub mod netlink;
+pub mod nft;
+pub mod privileges;
+pub mod tun;
+pub mod udp;
+pub mod undo;
