@@ -1,1 +1,13 @@
-//! stub
+//! Proof of Valuable Flow (NFC-PoVF/1) without IO.
+#![forbid(unsafe_code)]
+
+pub mod algo;
+pub mod amount;
+pub mod hash;
+pub mod ids;
+pub mod merkle;
+pub mod params;
+pub mod sample;
+pub mod settle;
+pub mod verdict;
+pub mod wire;
