@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -105,6 +106,7 @@ impl Lab {
         let id = format!("{PREFIX}{}x{}", std::process::id(), LABS.fetch_add(1, Ordering::Relaxed));
         let dir = target_dir()?.join("lab").join(&id);
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        fs::DirBuilder::new().mode(0o700).create(run_dir(&id)).context("cannot make a folder in /run")?;
         let exe = lab_binary()?;
         let watchdog = Cmd::new([exe.as_os_str(), "watchdog".as_ref(), id.as_ref()]).spawn_piped()?;
         let inet = Netns::create(&format!("{id}-inet"))?;
@@ -132,6 +134,12 @@ impl Lab {
     /// Keeps the files when the lab goes.
     pub fn keep_files(&mut self) {
         self.keep_dir = true;
+    }
+
+    /// Where the nodes' sockets are: short, because a unix socket path has 107 bytes.
+    #[must_use]
+    pub fn run_dir(&self) -> PathBuf {
+        run_dir(&self.id)
     }
 
     /// The middle of the internet, for captures and counters.
@@ -352,10 +360,22 @@ fn forwarding(ns: &Netns) -> Result<()> {
 /// Removes the namespaces (and the processes in them) of labs whose owner is dead.
 pub fn sweep() {
     for name in netns::list(PREFIX) {
-        if owner(&name).is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+        if dead(&name) {
             netns::remove(&name);
         }
     }
+    let entries = fs::read_dir("/run").into_iter().flatten().flatten();
+    for name in entries.filter_map(|e| e.file_name().into_string().ok()).filter(|name| dead(name)) {
+        let _ = fs::remove_dir_all(run_dir(&name));
+    }
+}
+
+fn run_dir(id: &str) -> PathBuf {
+    Path::new("/run").join(id)
+}
+
+fn dead(name: &str) -> bool {
+    owner(name).is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists())
 }
 
 /// The process a namespace name belongs to: `nfl-<pid>x<n>-<host>`.
@@ -370,6 +390,7 @@ pub fn watchdog(id: &str) {
     for name in netns::list(&format!("{id}-")) {
         netns::remove(&name);
     }
+    let _ = fs::remove_dir_all(run_dir(id));
 }
 
 /// The `netflow-lab` program: this one, or beside the test that runs.

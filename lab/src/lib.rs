@@ -15,6 +15,7 @@ pub mod cmd;
 pub mod lab;
 pub mod nat;
 pub mod netns;
+pub mod node;
 pub mod preflight;
 pub mod probe;
 pub mod wait;
