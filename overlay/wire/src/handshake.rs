@@ -3,6 +3,11 @@
 //! Spec: `docs/spec/wire.md`, section "Handshake". Noise `IKpsk2` (Noise Protocol Framework, revision 34, 9.4), with an ML-KEM-768
 //! ciphertext (FIPS 203) beside the Noise message.
 
+mod cookie;
+mod payload;
+
+pub use self::cookie::{CookieFrame, CookieRepr};
+pub use self::payload::{Caps, InitPayload, ResponsePayload};
 use crate::bytes::{MAC_LEN, array_ref, byte, check_kind, check_length, mac_accessors, put, u16_at, u32_at, view};
 use crate::frame::{FrameKind, Suite, WireError};
 

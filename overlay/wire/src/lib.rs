@@ -10,6 +10,8 @@ mod bytes;
 pub mod control;
 pub mod data;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod handshake;
 pub mod ids;
 pub mod inner;
