@@ -33,6 +33,8 @@ pub enum ErrorCode {
     InviteCancelled,
     /// The invite is well formed, but no network at its relays knows it.
     InviteForeign,
+    /// The invite cannot be used; the message says why. For a daemon that is told no more than that.
+    Invite,
     /// It took longer than asked for (a join waiting for the issuer, a ping without any answer).
     Timeout,
     /// The other side (relay, peer, issuer) cannot be reached now.
@@ -58,7 +60,7 @@ impl ErrorCode {
             Self::NotFound => 5,
             Self::Exists | Self::Conflict => 6,
             Self::InvalidInput => 7,
-            Self::InviteUsed | Self::InviteExpired | Self::InviteCancelled | Self::InviteForeign => 8,
+            Self::InviteUsed | Self::InviteExpired | Self::InviteCancelled | Self::InviteForeign | Self::Invite => 8,
             Self::Timeout | Self::Offline => 9,
             Self::Refused | Self::NotAdmin => 10,
         }

@@ -55,7 +55,7 @@ pub struct NetworkInviteParams {
     /// Tags the new member gets.
     #[serde(default)]
     pub tags: Vec<String>,
-    /// Life of the invite in seconds from now, 60 to 2,592,000 (30 days).
+    /// Life of the invite in seconds from now, 60 to 7,776,000 (90 days).
     #[serde(default = "default_invite_expires_s")]
     pub expires_s: u64,
 }

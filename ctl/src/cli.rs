@@ -1,0 +1,302 @@
+//! The command line: words, options, help texts. Nothing here does anything.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Exit codes, shown below the help of the program.
+const EXIT_CODES: &str = "\
+Exit codes: 0 ok, 1 failure, 2 usage, 3 daemon not running, 4 permission, 5 not found, 6 conflict (address or route
+clash, exists), 7 invalid input, 8 invite used, expired, cancelled or foreign, 9 timeout or offline, 10 refused.
+Secrets (invite tokens, passphrases) are read from a prompt, a file or stdin, never from the command line.";
+
+/// Control the NetFlowCoin router of this machine.
+#[derive(Debug, Parser)]
+#[command(name = "netctl", version, after_help = EXIT_CODES, subcommand_required = true, arg_required_else_help = true)]
+#[command(infer_subcommands = false, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Socket of the daemon [default: $NETFLOW_SOCKET or /run/netflow/netflowd.sock]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Network to act on, by name or id [default: the active network, see `netctl switch`]
+    #[arg(short, long, global = true, value_name = "NETWORK")]
+    pub(crate) network: Option<String>,
+    /// Print JSON with a `schema` field instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Give up when the daemon is silent for this many seconds
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) timeout: u64,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Bring the network up: interface, addresses, routes
+    Up,
+    /// Take the network down and keep the membership
+    Down,
+    /// Show this node, its networks and its relays
+    Status,
+    /// Make a network owned by this node
+    CreateNetwork(CreateNetwork),
+    /// Make a one-shot invite: text, and a QR code on a terminal
+    Invite(Invite),
+    /// Join a network; the token is read from a prompt, --file or stdin
+    Join(Join),
+    /// List the networks of this node
+    Networks,
+    /// Choose the network that commands mean when they name none
+    Switch {
+        /// Name or id of the network
+        network: String,
+    },
+    /// Forget a network and its keys on this node (admins use `revoke` to shut a member out)
+    Leave {
+        /// Name or id of the network
+        network: String,
+        /// Leave even when the only copy of the owner key is lost by it
+        #[arg(long)]
+        force: bool,
+    },
+    /// List the members of the network
+    Members,
+    /// Shut a member out, by its key, within seconds and for good
+    Revoke {
+        /// Name, address or node id of the member
+        member: String,
+    },
+    /// Set, add or remove tags of a member
+    Tag(Tag),
+    /// Give a member another name
+    Rename {
+        /// Name, address or node id of the member
+        member: String,
+        /// New name
+        name: String,
+    },
+    /// Appoint or dismiss admins (owner only)
+    #[command(subcommand)]
+    Admin(Admin),
+    /// Read or replace the rules that say who may reach whom
+    #[command(subcommand)]
+    Policy(Policy),
+    /// List sessions and paths to the other members
+    Peers,
+    /// Measure the round trip to a member inside the encrypted session
+    Ping(Ping),
+    /// Relays in use, and what this node relays for others
+    #[command(subcommand)]
+    Relay(Relay),
+    /// Check what usually goes wrong, and say what to do
+    Doctor,
+    /// Write the owner key of the network to a file sealed by a passphrase (root only)
+    Backup(Backup),
+    /// Take an owner key from such a file (root only)
+    Restore(Restore),
+    /// Versions of netctl, the daemon and their API
+    Version,
+    /// Print a completion script
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Options of `create-network`.
+#[derive(Debug, Args)]
+pub(crate) struct CreateNetwork {
+    /// Name of the network: 1 to 32 of a-z, 0-9 and -
+    pub(crate) name: String,
+    /// Relay of the network; may be repeated [default: the relays of the daemon's configuration]
+    #[arg(long = "relay", value_name = "nf1..@HOST:PORT")]
+    pub(crate) relays: Vec<String>,
+    /// IPv4 prefix, a /16 out of 100.64.0.0/10 [default: a free one]
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) ipv4: Option<String>,
+    /// Name of this node in the network [default: host name]
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) member_name: Option<String>,
+}
+
+/// Options of `invite`.
+#[derive(Debug, Args)]
+pub(crate) struct Invite {
+    /// Tag of the new member; may be repeated
+    #[arg(long = "tag", value_name = "TAG")]
+    pub(crate) tags: Vec<String>,
+    /// Life of the invite: a number with s, m, h or d
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = crate::text::parse_duration_s)]
+    pub(crate) expires: u64,
+    /// No QR code
+    #[arg(long, conflicts_with = "qr")]
+    pub(crate) no_qr: bool,
+    /// QR code even when the output is not a terminal
+    #[arg(long)]
+    pub(crate) qr: bool,
+    /// Write the token to a new file of mode 0600 instead of showing it
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// Options of `join`.
+#[derive(Debug, Args)]
+#[command(override_usage = "netctl join [OPTIONS]            (asks for the token, without echo)
+       netctl join [OPTIONS] --file FILE
+       netctl join [OPTIONS] < FILE")]
+pub(crate) struct Join {
+    /// Read the token from this file, `-` for stdin
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Name of this node in the network [default: host name]
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) member_name: Option<String>,
+    /// How long to wait for the issuer's node: a number with s, m, h or d
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = crate::text::parse_duration_s)]
+    pub(crate) wait: u64,
+    /// Taken only to refuse it with an explanation: a token in argv is readable by every user of the machine.
+    #[arg(hide = true, num_args = 0..)]
+    pub(crate) refused: Vec<String>,
+}
+
+/// Options of `tag`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args(["tags", "add", "remove", "clear"]))]
+pub(crate) struct Tag {
+    /// Name, address or node id of the member
+    pub(crate) member: String,
+    /// All tags the member has from now on
+    #[arg(conflicts_with_all = ["add", "remove", "clear"])]
+    pub(crate) tags: Vec<String>,
+    /// Tag to add; may be repeated
+    #[arg(long, value_name = "TAG", conflicts_with = "clear")]
+    pub(crate) add: Vec<String>,
+    /// Tag to remove; may be repeated
+    #[arg(long, value_name = "TAG", conflicts_with = "clear")]
+    pub(crate) remove: Vec<String>,
+    /// Remove every tag
+    #[arg(long)]
+    pub(crate) clear: bool,
+}
+
+/// Subcommands of `admin`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Admin {
+    /// Let a member invite, revoke, tag and set policy
+    Add {
+        /// Name, address or node id of the member
+        member: String,
+    },
+    /// Make an admin a plain member again
+    Remove {
+        /// Name, address or node id of the admin
+        member: String,
+    },
+}
+
+/// Subcommands of `policy`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// Show the rules in force
+    Get,
+    /// Replace all rules by those of a JSON file: {"rules":[{"action":"allow","from":"tag:dev","to":"*","proto":"tcp","ports":["22"]}]}
+    Set {
+        /// The file, `-` for stdin; the output of `netctl policy get --json` is such a file
+        file: PathBuf,
+    },
+}
+
+/// Options of `ping`.
+#[derive(Debug, Args)]
+pub(crate) struct Ping {
+    /// Name, address or node id of the member
+    pub(crate) peer: String,
+    /// Number of probes
+    #[arg(short, long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=i64::from(netctl_api::MAX_PING_COUNT)))]
+    pub(crate) count: u32,
+    /// Time between probes, in milliseconds
+    #[arg(short, long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(10..=60_000))]
+    pub(crate) interval: u32,
+    /// How long one probe may take, in milliseconds
+    #[arg(short = 'W', long, value_name = "MS", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(10..=60_000))]
+    pub(crate) wait: u32,
+}
+
+/// Subcommands of `relay`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Relay {
+    /// Relays this node uses, and networks it relays for
+    Status,
+}
+
+/// Options of `backup`.
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// New file to write, mode 0600
+    pub(crate) file: PathBuf,
+    /// Read the passphrase from the first line of this file (mode 0600) instead of asking
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+}
+
+/// Options of `restore`.
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// File written by `netctl backup`
+    pub(crate) file: PathBuf,
+    /// Read the passphrase from the first line of this file (mode 0600) instead of asking
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+}
+
+impl Command {
+    /// The words after `netctl`; with a dash between them also the middle of the schema name.
+    pub(crate) fn words(&self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Status => "status",
+            Self::CreateNetwork(_) => "create-network",
+            Self::Invite(_) => "invite",
+            Self::Join(_) => "join",
+            Self::Networks => "networks",
+            Self::Switch { .. } => "switch",
+            Self::Leave { .. } => "leave",
+            Self::Members => "members",
+            Self::Revoke { .. } => "revoke",
+            Self::Tag(_) => "tag",
+            Self::Rename { .. } => "rename",
+            Self::Admin(Admin::Add { .. }) => "admin add",
+            Self::Admin(Admin::Remove { .. }) => "admin remove",
+            Self::Policy(Policy::Get) => "policy get",
+            Self::Policy(Policy::Set { .. }) => "policy set",
+            Self::Peers => "peers",
+            Self::Ping(_) => "ping",
+            Self::Relay(Relay::Status) => "relay status",
+            Self::Doctor => "doctor",
+            Self::Backup(_) => "backup",
+            Self::Restore(_) => "restore",
+            Self::Version => "version",
+            Self::Completions { .. } => "completions",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_well_formed() {
+        <super::Cli as clap::CommandFactory>::command().debug_assert();
+    }
+}
