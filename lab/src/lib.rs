@@ -12,11 +12,15 @@
 )]
 
 pub mod cmd;
+pub mod demo;
 pub mod lab;
 pub mod nat;
 pub mod netns;
 pub mod node;
 pub mod preflight;
 pub mod probe;
+pub mod shell;
+pub mod tools;
 pub mod wait;
 pub mod wire;
+pub mod world;

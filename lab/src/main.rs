@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use netflow_lab::{lab, preflight, wire};
+use netflow_lab::{demo, lab, preflight, shell, wire};
 
 /// An internet of network namespaces on one machine.
 #[derive(Parser)]
@@ -15,6 +15,10 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Show the main job: two homes behind NATs share a private network through relays that cannot read it.
+    Demo,
+    /// Build the demo's internet and leave it running until Ctrl-C.
+    Shell,
     /// Say whether this machine has what the lab needs.
     Preflight,
     /// Remove what labs left behind whose owner is dead.
@@ -40,6 +44,8 @@ enum Task {
 
 fn run(task: Task) -> anyhow::Result<()> {
     match task {
+        Task::Demo => demo::run(),
+        Task::Shell => shell::run(),
         Task::Preflight => preflight::check(),
         Task::Sweep => {
             lab::sweep();
