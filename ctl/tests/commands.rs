@@ -1,0 +1,255 @@
+//! Each command against a daemon that answers well: what is sent, what is printed.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+
+mod common;
+
+use std::os::unix::fs::PermissionsExt;
+
+use common::{Daemon, TOKEN, run, secret_file};
+use serde_json::{Value, json};
+
+/// Every command that needs no file, with the method it calls last.
+const COMMANDS: &[(&[&str], &str)] = &[
+    (&["status"], "status"),
+    (&["up"], "up"),
+    (&["down"], "down"),
+    (&["create-network", "home"], "network.create"),
+    (&["invite"], "network.invite"),
+    (&["networks"], "network.list"),
+    (&["switch", "work"], "network.switch"),
+    (&["leave", "work"], "network.leave"),
+    (&["members"], "members.list"),
+    (&["revoke", "bob"], "members.revoke"),
+    (&["tag", "bob", "web"], "members.tag"),
+    (&["rename", "bob", "bert"], "members.rename"),
+    (&["admin", "add", "bob"], "admins.add"),
+    (&["admin", "remove", "bob"], "admins.remove"),
+    (&["policy", "get"], "policy.get"),
+    (&["peers"], "peers"),
+    (&["relay", "status"], "relay.status"),
+    (&["doctor"], "doctor"),
+    (&["version"], "version"),
+];
+
+#[test]
+fn every_command_prints_text_and_exits_0() {
+    let daemon = Daemon::healthy();
+    for (args, method) in COMMANDS {
+        let run = daemon.netctl(args);
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{args:?}");
+        assert!(!run.stdout.trim().is_empty(), "{args:?}");
+        assert!(!run.stdout.contains('\u{1b}'), "{args:?} colours a pipe");
+        assert_eq!(daemon.seen().last().unwrap()["method"], *method);
+    }
+}
+
+#[test]
+fn every_command_prints_one_json_object_with_its_schema() {
+    let daemon = Daemon::healthy();
+    for (args, method) in COMMANDS {
+        let mut with_json = args.to_vec();
+        with_json.push("--json");
+        let run = daemon.netctl(&with_json);
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{args:?}");
+        let words: Vec<&str> =
+            if matches!(args[0], "admin" | "policy" | "relay") { args[..2].to_vec() } else { vec![args[0]] };
+        assert_eq!(run.json()["schema"], format!("netctl.{}/1", words.join("-")), "{method}");
+        assert!(run.stdout.starts_with("{\"schema\":"), "schema comes first: {}", run.stdout);
+    }
+}
+
+#[test]
+fn the_network_option_reaches_every_method_that_takes_one() {
+    let daemon = Daemon::healthy();
+    let without = [
+        "status",
+        "network.create",
+        "network.list",
+        "network.switch",
+        "network.leave",
+        "relay.status",
+        "doctor",
+        "version",
+    ];
+    for (args, method) in COMMANDS.iter().filter(|(_, method)| !without.contains(method)) {
+        daemon.netctl(&[&["-n", "work"], *args].concat());
+        assert_eq!(daemon.seen().last().unwrap()["params"]["network"], "work", "{method}");
+    }
+}
+
+#[test]
+fn the_socket_comes_from_the_option_then_from_the_environment() {
+    let (daemon, other) = (Daemon::healthy(), Daemon::healthy());
+    let mut command = common::netctl();
+    command.env("NETFLOW_SOCKET", daemon.socket()).arg("status");
+    assert_eq!(run(command, b"").code, 0);
+    let mut command = common::netctl();
+    command.env("NETFLOW_SOCKET", daemon.socket()).args(["status", "--socket"]).arg(other.socket());
+    assert_eq!(run(command, b"").code, 0);
+    assert_eq!((daemon.seen().len(), other.seen().len()), (1, 1));
+}
+
+#[test]
+fn join_takes_the_token_from_stdin_or_a_file_and_trims_it() {
+    let daemon = Daemon::healthy();
+    let file = secret_file(daemon.dir.path(), "token", &format!("{TOKEN}\n"));
+    let file = file.to_str().unwrap();
+    let cases: &[(&[&str], String)] = &[
+        (&["join"], format!("  {TOKEN}\n")),
+        (&["join", "--file", "-"], TOKEN.to_owned()),
+        (&["join", "--file", file], String::new()),
+    ];
+    for (args, stdin) in cases {
+        let run = daemon.netctl_with(args, stdin.as_bytes());
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{args:?}");
+        assert!(run.stdout.starts_with("joined home in 812 ms\n"), "{}", run.stdout);
+        assert_eq!(daemon.seen().last().unwrap()["params"]["token"], TOKEN);
+    }
+    let run = daemon.netctl_with(&["join", "--json", "--as", "laptop", "--wait", "5m"], TOKEN.as_bytes());
+    assert_eq!(run.json()["schema"], "netctl.join/1");
+    let params = daemon.seen().last().unwrap()["params"].clone();
+    assert_eq!((&params["member_name"], &params["wait_s"]), (&json!("laptop"), &json!(300)));
+}
+
+#[test]
+fn join_without_a_token_asks_nothing_of_the_daemon() {
+    let daemon = Daemon::healthy();
+    let run = daemon.netctl_with(&["join"], b" \n");
+    assert_eq!(run.code, 7);
+    assert!(run.error_line().contains("no token"));
+    assert_eq!(daemon.netctl(&["join", "--file", "/nonexistent"]).code, 5);
+    assert!(daemon.seen().is_empty());
+}
+
+#[test]
+fn an_invite_in_a_pipe_is_the_token_alone() {
+    let daemon = Daemon::healthy();
+    let run = daemon.netctl(&["invite", "--tag", "web", "--expires", "2h"]);
+    assert_eq!(run.stdout, format!("{TOKEN}\n"));
+    let params = daemon.seen()[0]["params"].clone();
+    assert_eq!((&params["tags"], &params["expires_s"]), (&json!(["web"]), &json!(7_200)));
+    let run = daemon.netctl(&["invite", "--qr"]);
+    assert!(run.stdout.contains('█') && run.stdout.starts_with(TOKEN), "{}", run.stdout);
+}
+
+#[test]
+fn pitfall_29_an_invite_file_is_private_and_the_token_is_not_shown() {
+    let daemon = Daemon::healthy();
+    let path = daemon.dir.path().join("invite");
+    for (index, json) in [&[][..], &["--json"]].iter().enumerate() {
+        let path = path.with_extension(index.to_string());
+        let run = daemon.netctl(&[&["invite", "-o", path.to_str().unwrap()], *json].concat());
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert!(!run.stdout.contains(TOKEN) && !run.stderr.contains(TOKEN));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{TOKEN}\n"));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+    }
+    let asked = daemon.seen().len();
+    let run = daemon.netctl(&["invite", "-o", path.with_extension("0").to_str().unwrap()]);
+    assert_eq!(run.code, 6);
+    run.error_line();
+    assert_eq!(daemon.seen().len(), asked, "no invite is made when its file cannot be written");
+}
+
+#[test]
+fn tags_can_be_set_added_removed_and_cleared() {
+    let daemon = Daemon::healthy();
+    let cases: &[(&[&str], Value)] = &[
+        (&["a", "b"], json!(["a", "b"])),
+        (&["--add", "x", "--remove", "web"], json!(["db", "x"])),
+        (&["--add", "web"], json!(["web", "db"])),
+        (&["--clear"], json!([])),
+    ];
+    for (args, tags) in cases {
+        let run = daemon.netctl(&[&["tag", "100.77.0.2"], *args].concat());
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert_eq!(&daemon.seen().last().unwrap()["params"]["tags"], tags);
+    }
+    assert_eq!(daemon.netctl(&["tag", "nobody", "--add", "x"]).code, 5);
+}
+
+#[test]
+fn a_policy_that_was_read_can_be_set_again() {
+    let daemon = Daemon::healthy();
+    let got = daemon.netctl(&["policy", "get", "--json"]);
+    let run = daemon.netctl_with(&["policy", "set", "-", "--json"], got.stdout.as_bytes());
+    assert_eq!((run.code, &run.json()["schema"]), (0, &json!("netctl.policy-set/1")));
+    assert_eq!(run.json()["rules"], got.json()["rules"]);
+    for bad in [
+        "",
+        "{}",
+        r#"{"rules":[{"action":"allow","from":"*","to":"*","port":["1"]}]}"#,
+        r#"{"schema":"x/1","rules":[]}"#,
+    ] {
+        let run = daemon.netctl_with(&["policy", "set", "-"], bad.as_bytes());
+        assert_eq!(run.code, 7, "{bad}");
+        run.error_line();
+    }
+}
+
+#[test]
+fn ping_prints_one_line_per_probe() {
+    let daemon = Daemon::healthy();
+    let run = daemon.netctl(&["ping", "bob", "-c", "3"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert_eq!(lines[0], "bob: seq=1 time=24.6 ms via relay nf1qrelay");
+    assert_eq!(lines[2], "bob: seq=3 lost via relay nf1qrelay");
+    assert_eq!(lines[3], "bob (100.77.0.2): 3 sent, 2 received, min/avg/max 24.6 ms / 24.6 ms / 24.6 ms");
+    let run = daemon.netctl(&["ping", "bob", "-c", "2", "--json"]);
+    let schemas: Vec<Value> =
+        run.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["schema"].clone()).collect();
+    assert_eq!(schemas, ["netctl.ping/1", "netctl.ping/1", "netctl.ping-summary/1"]);
+}
+
+#[test]
+fn pitfall_23_peers_show_what_is_really_in_use() {
+    let daemon = Daemon::healthy();
+    let run = daemon.netctl(&["peers"]);
+    let row = |name: &str| run.stdout.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    assert!(row("bob").contains("hybrid (X25519+ML-KEM-768)") && row("bob").contains("1.0 MiB"));
+    assert!(row("bob").contains("lowest RTT of 2 relays"));
+    assert!(row("carol").contains("classical (X25519)"));
+    assert!(row("dave").contains("no session") && row("dave").contains("offline at every relay"));
+}
+
+#[test]
+fn doctor_fails_when_a_check_fails() {
+    let daemon = Daemon::start(|request| {
+        let checks = json!([{"name": "relay", "state": "fail", "text": "unreachable", "next": "open UDP 4790"}]);
+        format!("{}\n", json!({"api": 1, "id": request["id"], "result": {"checks": checks}})).into_bytes()
+    });
+    let run = daemon.netctl(&["doctor"]);
+    assert_eq!(run.code, 1);
+    assert!(run.stdout.contains("FAIL") && run.stdout.contains("open UDP 4790"));
+    let mut command = common::netctl();
+    command.args(["doctor", "--json", "--socket", "/nonexistent/sock"]);
+    let run = common::run(command, b"");
+    assert_eq!(run.code, 3);
+    assert_eq!(run.json()["checks"][0]["state"], "fail");
+}
+
+#[test]
+fn completions_exist_for_the_usual_shells() {
+    for shell in ["bash", "zsh", "fish"] {
+        let mut command = common::netctl();
+        command.args(["completions", shell]);
+        let run = common::run(command, b"");
+        assert_eq!(run.code, 0);
+        assert!(run.stdout.contains("create-network"), "{shell}");
+    }
+}
+
+#[test]
+fn names_from_other_members_cannot_drive_the_terminal() {
+    let daemon = Daemon::start(|request| {
+        let mut reply = json!({"api": 1, "id": request["id"], "result": {"network": "home", "network_id": "nfnet1q", "members": []}});
+        let mut member = serde_json::to_value(common::member("bob", 2)).unwrap();
+        member["name"] = json!("bob\u{1b}]0;pwned\u{7}\nroot");
+        reply["result"]["members"] = json!([member]);
+        format!("{reply}\n").into_bytes()
+    });
+    let run = daemon.netctl(&["members"]);
+    assert!(!run.stdout.contains('\u{1b}') && !run.stdout.contains('\u{7}'));
+    assert_eq!(run.stdout.lines().count(), 2, "{}", run.stdout);
+}
