@@ -97,6 +97,7 @@ fn join_takes_the_token_from_stdin_or_a_file_and_trims_it() {
     let cases: &[(&[&str], String)] = &[
         (&["join"], format!("  {TOKEN}\n")),
         (&["join", "--file", "-"], TOKEN.to_owned()),
+        (&["join", "-"], TOKEN.to_owned()),
         (&["join", "--file", file], String::new()),
     ];
     for (args, stdin) in cases {

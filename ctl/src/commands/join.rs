@@ -1,5 +1,6 @@
 //! `netctl join`: the token comes in by prompt, file or stdin; a spinner tells how far it is.
 
+use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -16,12 +17,15 @@ const TICK: Duration = Duration::from_millis(120);
 
 /// `netctl join`.
 pub(super) fn join(ctx: &Context<'_>, options: &Join) -> Result<u8, Failure> {
-    if !options.refused.is_empty() {
+    // `-` is the habit for stdin; every other word could be a token.
+    let dash = options.refused.iter().all(|word| word == "-");
+    if !dash {
         return Err(token_in_argv());
     }
+    let file = options.file.as_deref().or((!options.refused.is_empty()).then_some(Path::new("-")));
     // Connect first: nobody should paste a token only to read that the daemon is not running.
     let mut client = ctx.connect()?;
-    let token = read_token(options.file.as_deref())?;
+    let token = read_token(file)?;
     let wait_s = u32::try_from(options.wait).unwrap_or(u32::MAX);
     let params =
         NetworkJoinParams { token: Secret::new(token.to_string()), member_name: options.member_name.clone(), wait_s };
