@@ -59,6 +59,12 @@ fn every_command_prints_one_json_object_with_its_schema() {
 }
 
 #[test]
+fn status_of_a_relay_prints_what_others_put_into_their_configuration() {
+    let run = Daemon::healthy().netctl(&["status"]);
+    assert!(run.stdout.lines().any(|line| line == "relay at nf1qalice@192.0.2.9:4790"), "{}", run.stdout);
+}
+
+#[test]
 fn the_network_option_reaches_every_method_that_takes_one() {
     let daemon = Daemon::healthy();
     let without = [

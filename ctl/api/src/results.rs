@@ -141,6 +141,9 @@ pub struct StatusResult {
     /// This node relays for others.
     #[serde(default)]
     pub relaying: bool,
+    /// How others name this node as their relay, `nf1...@addr:port` for each public address; empty when it does not relay.
+    #[serde(default)]
+    pub relay_addresses: Vec<String>,
 }
 
 /// Result of `up`.

@@ -24,6 +24,9 @@ fn human(ctx: &Context<'_>, status: &StatusResult) -> Result<(), Failure> {
     if let Some(listen) = status.listen {
         ctx.out.line(format!("udp      {listen}"))?;
     }
+    for address in &status.relay_addresses {
+        ctx.out.line(format!("relay at {address}"))?;
+    }
     ctx.out.line(format!("quantum  {}", pq(&status.pq)))?;
     ctx.out.line("")?;
     network::networks_table(ctx, &status.networks)?;

@@ -177,7 +177,7 @@ pub fn healthy_replies(request: &Value) -> Vec<Reply> {
         Call::Status(_) => typed::<StatusParams>(
             id,
             json!({"version": "0.1.0", "node": "nf1qalice", "tier": "en", "uptime_s": 4_000, "listen": "[::]:4790",
-                "pq": "prefer", "networks": [home], "relays": [relay_link()], "relaying": false}),
+                "pq": "prefer", "networks": [home], "relays": [relay_link()], "relaying": true, "relay_addresses": ["nf1qalice@192.0.2.9:4790"]}),
         ),
         Call::Up(_) => typed::<UpParams>(id, json!({"network": home, "changed": true})),
         Call::Down(_) => typed::<DownParams>(id, json!({"network": home, "changed": false})),
