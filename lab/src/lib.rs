@@ -14,6 +14,7 @@
 pub mod cmd;
 pub mod demo;
 pub mod lab;
+pub mod measure;
 pub mod nat;
 pub mod netns;
 pub mod node;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use netflow_lab::{demo, lab, preflight, shell, wire};
+use netflow_lab::{demo, lab, measure, preflight, shell, wire};
 
 /// An internet of network namespaces on one machine.
 #[derive(Parser)]
@@ -19,6 +19,12 @@ enum Task {
     Demo,
     /// Build the demo's internet and leave it running until Ctrl-C.
     Shell,
+    /// Measure size, memory, idle traffic and join time against their budgets.
+    Measure {
+        /// Leave out the idle traffic, which takes eight minutes.
+        #[arg(long)]
+        quick: bool,
+    },
     /// Say whether this machine has what the lab needs.
     Preflight,
     /// Remove what labs left behind whose owner is dead.
@@ -46,6 +52,7 @@ fn run(task: Task) -> anyhow::Result<()> {
     match task {
         Task::Demo => demo::run(),
         Task::Shell => shell::run(),
+        Task::Measure { quick } => measure::run(quick),
         Task::Preflight => preflight::check(),
         Task::Sweep => {
             lab::sweep();

@@ -1,5 +1,4 @@
 //! The lab keeps its own promises: each box has the class its name says, cables can be cut, slow and lossy, nothing stays behind.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::disallowed_methods, reason = "tests measure real time")]
 
 use std::time::{Duration, Instant};
 
