@@ -21,17 +21,17 @@ pub enum TextError {
 
 /// `nf1...`
 pub fn format_node_id(id: &NodeId) -> String {
-    format(NODE, &id.0)
+    encode_text(NODE, &id.0)
 }
 
 /// `nfnet1...`
 pub fn format_network_id(id: &NetworkId) -> String {
-    format(NETWORK, &id.0)
+    encode_text(NETWORK, &id.0)
 }
 
 /// `nfinv1...`: names an invite without giving it away.
 pub fn format_invite_id(id: &InviteId) -> String {
-    format(INVITE, &id.0)
+    encode_text(INVITE, &id.0)
 }
 
 /// Reads `nf1...`.
@@ -50,15 +50,15 @@ pub fn parse_network_id(text: &str) -> Result<NetworkId, TextError> {
     parse(NETWORK, text).map(NetworkId)
 }
 
-pub(crate) fn format(prefix: &'static str, data: &[u8]) -> String {
-    bech32::encode::<Bech32m>(Hrp::parse_unchecked(prefix), data).expect("32 bytes are within the bech32m code length")
+pub(crate) fn encode_text(prefix: &'static str, data: &[u8]) -> String {
+    bech32::encode::<Bech32m>(Hrp::parse_unchecked(prefix), data).expect("callers keep within the bech32m code length of 1,023 characters")
 }
 
 fn parse(prefix: &'static str, text: &str) -> Result<[u8; 32], TextError> {
-    decode(prefix, text)?.try_into().map_err(|_| TextError::Malformed(prefix))
+    decode_text(prefix, text)?.try_into().map_err(|_| TextError::Malformed(prefix))
 }
 
-pub(crate) fn decode(prefix: &'static str, text: &str) -> Result<Vec<u8>, TextError> {
+pub(crate) fn decode_text(prefix: &'static str, text: &str) -> Result<Vec<u8>, TextError> {
     let checked = CheckedHrpstring::new::<Bech32m>(text.trim()).map_err(|_| TextError::Malformed(prefix))?;
     if !checked.hrp().as_str().eq_ignore_ascii_case(prefix) {
         return Err(TextError::OtherKind(prefix));

@@ -1,5 +1,6 @@
 //! What an entry says: thirteen kinds of change, each `[kind, fields]` in CBOR.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -7,9 +8,13 @@ use minicbor::Decoder;
 use minicbor::decode::Error;
 use netflow_wire::{InviteId, NodeId, RelayInfo};
 
+use netflow_wire::control::{MAX_KEM_KEY_LEN, MAX_RELAY_ADDRS};
+
 use super::entry::EntryHash;
 use super::limits::{MAX_ENTRY_LEN, MAX_NAME_LEN, MAX_RELAYS, MAX_TAG_LEN, MAX_TAGS};
+use super::syntax::{valid_name, valid_tag};
 use crate::cbor::{self, Enc, EncError};
+use crate::identity::{RecordError, SignedRecord};
 use crate::policy::Policy;
 
 /// The first entry of the owner's chain.
@@ -153,6 +158,52 @@ impl EntryBody {
         matches!(self, Self::Genesis(_) | Self::AdminAdd { .. } | Self::AdminRemove { .. })
     }
 
+    /// Names, tags, lists and the network prefix within their limits and in their one order? Entries that are not are no entries at all.
+    pub fn is_well_formed(&self) -> bool {
+        match self {
+            Self::Genesis(genesis) => valid_name(&genesis.name) && valid_prefix(&genesis.ipv4),
+            Self::MemberAdd(member) => {
+                valid_name(&member.name) && valid_tags(&member.tags) && valid_kem_key(&member.kem_key)
+            }
+            Self::MemberTags { tags, .. } | Self::InviteCreate { tags, .. } => valid_tags(tags),
+            Self::RelaySet { relays } => {
+                relays.len() <= MAX_RELAYS
+                    && relays.iter().all(|relay| (1..=MAX_RELAY_ADDRS).contains(&relay.addrs.len()))
+                    && relays.iter().map(|relay| relay.node).collect::<BTreeSet<_>>().len() == relays.len()
+            }
+            Self::PolicySet { policy } => policy.is_well_formed(),
+            Self::RecordUpdate { kem_key, .. } => valid_kem_key(kem_key),
+            Self::MemberRename { name, .. } => valid_name(name),
+            Self::Unknown { kind, .. } => *kind > 12,
+            Self::MemberRevoke { .. }
+            | Self::MemberAddress { .. }
+            | Self::AdminAdd { .. }
+            | Self::AdminRemove { .. }
+            | Self::InviteCancel { .. } => true,
+        }
+    }
+
+    /// Verifies the node record inside, if there is one: its signature, and that the ML-KEM key is the one it names.
+    pub(super) fn check_record(&self) -> Result<(), RecordError> {
+        let (record, kem_key) = match self {
+            Self::MemberAdd(member) => (&member.record, &member.kem_key),
+            Self::RecordUpdate { record, kem_key } => (record, kem_key),
+            Self::Genesis(_)
+            | Self::MemberRevoke { .. }
+            | Self::MemberTags { .. }
+            | Self::MemberAddress { .. }
+            | Self::AdminAdd { .. }
+            | Self::AdminRemove { .. }
+            | Self::InviteCreate { .. }
+            | Self::InviteCancel { .. }
+            | Self::RelaySet { .. }
+            | Self::PolicySet { .. }
+            | Self::MemberRename { .. }
+            | Self::Unknown { .. } => return Ok(()),
+        };
+        SignedRecord::verify(record)?.record().check_kem_key(kem_key)
+    }
+
     pub(super) fn encode(&self, e: &mut Enc) -> Result<(), EncError> {
         e.array(2)?.u16(self.kind())?;
         match self {
@@ -294,6 +345,20 @@ fn decode_unknown(d: &mut Decoder<'_>) -> Result<Vec<u8>, Error> {
 
 fn decode_ipv4(d: &mut Decoder<'_>) -> Result<Ipv4Addr, Error> {
     cbor::fixed::<4>(d).map(Ipv4Addr::from)
+}
+
+fn valid_kem_key(key: &[u8]) -> bool {
+    key.is_empty() || key.len() == MAX_KEM_KEY_LEN
+}
+
+fn valid_tags(tags: &[String]) -> bool {
+    tags.len() <= MAX_TAGS && tags.iter().all(|tag| valid_tag(tag)) && tags.is_sorted_by(|a, b| a < b)
+}
+
+/// A /16 of 100.64.0.0/10.
+fn valid_prefix(prefix: &Ipv4Net) -> bool {
+    let [a, b, c, d] = prefix.addr().octets();
+    prefix.prefix_len() == 16 && a == 100 && (64..128).contains(&b) && c == 0 && d == 0
 }
 
 pub(super) fn encode_tags(e: &mut Enc, tags: &[String]) -> Result<(), EncError> {

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::body::EntryBody;
 use super::limits::{MAX_ENTRY_LEN, MAX_LAMPORT};
 use crate::cbor;
-use crate::identity::{sign, verify};
+use crate::identity::{RecordError, sign, verify};
 
 /// Version of the entry format.
 pub const ENTRY_VERSION: u8 = 1;
@@ -17,12 +17,21 @@ pub const ENTRY_VERSION: u8 = 1;
 const DOMAIN_SIGN: &str = "NFC/1 entry";
 /// Domain of entry hashes. Differs from the signature's only after its end, so it must not be used with [`sign`].
 const DOMAIN_HASH: &str = "NFC/1 entry-hash";
+/// Domain of the mark of a frozen chain.
+const DOMAIN_FORK: &str = "NFC/1 fork";
 /// Domain of network ids.
 const DOMAIN_NETWORK: &str = "NFC/1 network";
 
 /// Name of an entry: a hash of the signed bytes without the signature.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryHash(pub [u8; 32]);
+
+impl EntryHash {
+    /// What a frozen chain shows as the hash of its head: SHA-256("NFC/1 fork" | hash of the last entry that counts, or zeros).
+    pub(super) fn fork_mark(&self) -> Self {
+        Self(Sha256::new().chain_update(DOMAIN_FORK).chain_update(self.0).finalize().into())
+    }
+}
 
 impl std::fmt::Debug for EntryHash {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -73,6 +82,9 @@ pub enum EntryError {
     /// The author did not sign this.
     #[error("entry signature does not verify")]
     Signature,
+    /// The node record inside does not hold.
+    #[error("entry with a bad node record: {0}")]
+    Record(#[from] RecordError),
 }
 
 /// A verified entry: raw bytes, hash and fields.
@@ -115,8 +127,8 @@ impl Entry {
             unix_s: d.u64()?,
             body: EntryBody::decode(d)?,
         };
-        if entry.lamport > MAX_LAMPORT {
-            return Err(minicbor::decode::Error::message("lamport clock over its limit"));
+        if entry.lamport > MAX_LAMPORT || !entry.body.is_well_formed() {
+            return Err(minicbor::decode::Error::message("a field is over its limit"));
         }
         Ok(entry)
     }
@@ -128,6 +140,9 @@ impl SignedEntry {
     /// # Errors
     /// [`EntryError`] when the entry is over a limit: what others would refuse is never signed.
     pub fn sign(key: &SigningKey, entry: &Entry) -> Result<Self, EntryError> {
+        if !entry.body.is_well_formed() {
+            return Err(EntryError::Malformed);
+        }
         let body = entry.encode();
         let signature = sign(key, DOMAIN_SIGN, &body);
         Self::verify(&join(&body, &signature))
@@ -141,6 +156,7 @@ impl SignedEntry {
         let (body, signature) = split(raw)?;
         let entry = Entry::decode(body)?;
         verify(&entry.author, DOMAIN_SIGN, body, &signature).map_err(|_| EntryError::Signature)?;
+        entry.body.check_record()?;
         let hash = hash(body);
         Ok(Self { entry, hash, raw: raw.to_vec() })
     }

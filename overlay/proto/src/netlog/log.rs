@@ -1,12 +1,17 @@
 //! A replica of the log.
 
+use std::collections::BTreeMap;
+
 use ed25519_dalek::SigningKey;
 use ipnet::Ipv4Net;
-use netflow_wire::{Head, NetworkId, Range};
+use netflow_wire::{NetworkId, NodeId, Range};
 
-use super::body::EntryBody;
-use super::entry::{EntryError, EntryHash, SignedEntry};
-use super::state::NetworkState;
+use super::authority::Authority;
+use super::body::{EntryBody, GenesisBody};
+use super::chain::Chain;
+use super::entry::{Entry, EntryError, EntryHash, SignedEntry, network_id};
+use super::limits::MAX_LAMPORT;
+use super::state::{NetworkState, default_ipv4_prefix};
 use crate::time::Now;
 
 /// What `create-network` decides.
@@ -66,62 +71,337 @@ pub enum LogError {
     NoGenesis,
 }
 
-/// The last entry of an author, abbreviated for data-path messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ShortHead {
-    /// First 8 bytes of the author's key.
-    pub author: [u8; 8],
-    /// Sequence number.
-    pub seq: u32,
-    /// First 8 bytes of the hash.
-    pub hash: [u8; 8],
-}
+/// Position in the order in which entries are replayed.
+type MergeKey = (u64, [u8; 32], u32);
 
-/// A stretch of an author's chain, abbreviated, both ends included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ShortRange {
-    /// First 8 bytes of the author's key.
-    pub author: [u8; 8],
-    /// First.
-    pub from: u32,
-    /// Last.
-    pub to: u32,
-}
+/// Entries one answer carries at most; a control message holds 512.
+const MAX_RANGE_ENTRIES: usize = 1_024;
 
 /// A replica of a network's log together with the state it says.
 pub struct NetworkLog {
+    network: NetworkId,
+    /// The owner's chain decides about all others; it is found by the network id, which is a hash of the owner's key.
+    owner: Option<[u8; 32]>,
+    chains: BTreeMap<[u8; 32], Chain>,
+    authority: Authority,
     state: NetworkState,
+    /// The last entry replayed. What sorts behind it is applied alone; anything else makes a replay necessary.
+    applied: Option<MergeKey>,
+    stale: bool,
+    highest_lamport: u64,
+    revision: u64,
 }
 
-#[expect(unused_variables, clippy::todo, missing_docs, clippy::missing_errors_doc, reason = "surface first; bodies follow within the hour")]
 impl NetworkLog {
-    pub fn create(owner: &SigningKey, params: GenesisParams, now: Now) -> Result<Self, LogError> { todo!() }
-    pub fn empty(network: NetworkId) -> Self { todo!() }
-    /// Replays stored entries; entries that no longer fit are skipped (a torn tail of the file), the genesis must be there.
-    pub fn from_entries(network: NetworkId, raws: impl IntoIterator<Item = Vec<u8>>) -> Result<Self, LogError> { todo!() }
-    /// Verifies and inserts one entry; nothing changes before the signature holds.
-    pub fn insert(&mut self, raw: &[u8]) -> Result<Inserted, LogError> { todo!() }
-    /// Inserts a batch in any order with one replay at the end; result i belongs to entry i.
-    pub fn insert_all(&mut self, raws: &[Vec<u8>]) -> Vec<Result<Inserted, LogError>> { todo!() }
-    /// Signs a change, if every replica would apply it, and inserts it. Returns the raw entry: persist and spread it.
-    pub fn author(&mut self, key: &SigningKey, body: EntryBody, now: Now) -> Result<Vec<u8>, LogError> { todo!() }
-    /// The bodies that revoke a node: `AdminRemove` with the cut first when it is an admin (owner only).
-    pub fn revoke_bodies(&self, node: &netflow_wire::NodeId) -> Vec<EntryBody> { todo!() }
-    pub fn admin_remove_body(&self, node: &netflow_wire::NodeId) -> EntryBody { todo!() }
-    pub fn network(&self) -> NetworkId { todo!() }
-    pub fn heads(&self) -> Vec<Head> { todo!() }
-    pub fn short_heads(&self) -> Vec<ShortHead> { todo!() }
-    /// Same digest, same log.
-    pub fn digest(&self) -> [u8; 16] { todo!() }
-    pub fn wanted(&self, theirs: &[Head]) -> Vec<Range> { todo!() }
-    pub fn wanted_short(&self, theirs: &[ShortHead]) -> Vec<ShortRange> { todo!() }
-    pub fn range(&self, range: &Range) -> Vec<&[u8]> { todo!() }
-    pub fn range_short(&self, range: &ShortRange) -> Vec<&[u8]> { todo!() }
-    /// What a replica with these heads lacks, in an order in which it can insert them.
-    pub fn missing_for(&self, theirs: &[Head]) -> Vec<&[u8]> { todo!() }
+    /// A new network: its owner's chain with the genesis entry.
+    ///
+    /// # Errors
+    /// [`LogError::Entry`] when the name or the prefix is not valid.
+    pub fn create(owner: &SigningKey, params: GenesisParams, now: Now) -> Result<Self, LogError> {
+        let key = owner.verifying_key().to_bytes();
+        let network = network_id(&key);
+        let ipv4 = params.ipv4.unwrap_or_else(|| default_ipv4_prefix(&network));
+        let mut log = Self::empty(network);
+        let body = EntryBody::Genesis(GenesisBody { name: params.name, ipv4, owner: key });
+        let prev = EntryHash([0; 32]);
+        let entry = Entry { network, author: key, seq: 0, prev, lamport: 1, unix_s: now.unix_s, body };
+        log.place(&SignedEntry::sign(owner, &entry)?)?;
+        Ok(log)
+    }
+
+    /// A replica that has nothing yet but the name of the network.
+    pub fn empty(network: NetworkId) -> Self {
+        Self {
+            network,
+            owner: None,
+            chains: BTreeMap::new(),
+            authority: Authority::default(),
+            state: NetworkState::new(network),
+            applied: None,
+            stale: false,
+            highest_lamport: 0,
+            revision: 0,
+        }
+    }
+
+    /// Loads stored entries, in the order in which they were stored. Everything is verified again: a disk is not to be trusted more than a peer.
+    /// Entries that do not verify or do not fit are left out; sync fetches them again.
+    ///
+    /// # Errors
+    /// [`LogError::NoGenesis`] when nothing usable is left.
+    pub fn from_entries(network: NetworkId, raws: impl IntoIterator<Item = Vec<u8>>) -> Result<Self, LogError> {
+        let mut log = Self::empty(network);
+        for raw in raws {
+            if let Ok(entry) = SignedEntry::verify(&raw) {
+                // What does not fit is exactly what sync will fetch again.
+                let _ = log.place_later(&entry);
+            }
+        }
+        log.settle();
+        if log.owner.is_some() { Ok(log) } else { Err(LogError::NoGenesis) }
+    }
+
+    /// Verifies and inserts one entry. Nothing changes before the signature holds.
+    ///
+    /// Persist the entry when the answer is [`Inserted::New`] or [`Inserted::Fork`].
+    ///
+    /// # Errors
+    /// [`LogError`]; nothing changed.
+    pub fn insert(&mut self, raw: &[u8]) -> Result<Inserted, LogError> {
+        let entry = SignedEntry::verify(raw)?;
+        self.place(&entry)
+    }
+
+    /// Inserts a batch in whatever order it can be inserted, with at most one replay. Answer `i` is about entry `i`; the entries to persist are
+    /// those answered [`Inserted::New`] or [`Inserted::Fork`], in the order of the second list.
+    pub fn insert_all(&mut self, raws: &[Vec<u8>]) -> (Vec<Result<Inserted, LogError>>, Vec<usize>) {
+        let verified: Vec<_> = raws.iter().map(|raw| SignedEntry::verify(raw)).collect();
+        let mut results: Vec<Result<Inserted, LogError>> =
+            verified.iter().map(|entry| entry.as_ref().map(|_| Inserted::Known).map_err(|e| (*e).into())).collect();
+        let mut waiting: Vec<usize> = (0..raws.len()).collect();
+        let mut order = Vec::new();
+        loop {
+            let before = order.len();
+            waiting.retain(|&index| {
+                let (Some(Ok(entry)), Some(result)) = (verified.get(index), results.get_mut(index)) else { return false };
+                *result = self.place_later(entry);
+                if matches!(result, Ok(Inserted::New | Inserted::Fork)) {
+                    order.push(index);
+                }
+                // These may fit once others of the batch are in.
+                matches!(result, Ok(Inserted::Gap { .. }) | Err(LogError::NotAuthorized))
+            });
+            if order.len() == before || waiting.is_empty() {
+                break;
+            }
+        }
+        self.settle();
+        (results, order)
+    }
+
+    /// Signs a change and inserts it, if every replica that holds the same log applies it. The raw entry is to be persisted and spread.
+    ///
+    /// # Errors
+    /// [`LogError`]; nothing changed. [`LogError::Void`] carries the reason for people.
+    pub fn author(&mut self, key: &SigningKey, body: EntryBody, now: Now) -> Result<Vec<u8>, LogError> {
+        let author = key.verifying_key().to_bytes();
+        self.check_author(&author, &body)?;
+        let chain = self.chains.get(&author);
+        let (seq, prev, own) = chain.map_or((0, EntryHash([0; 32]), 0), |chain| {
+            let prev = chain.last().map_or(EntryHash([0; 32]), |(_, hash)| hash);
+            (chain.next_seq(), prev, chain.last_lamport())
+        });
+        // An admin may have set its clock to the highest value. Then order among authors is lost, but not the way to remove that admin.
+        let lamport = if self.highest_lamport < MAX_LAMPORT { self.highest_lamport + 1 } else { own + 1 };
+        let entry = Entry { network: self.network, author, seq, prev, lamport, unix_s: now.unix_s, body };
+        let signed = SignedEntry::sign(key, &entry)?;
+        self.would_apply(&signed)?;
+        self.place(&signed)?;
+        Ok(signed.into_parts().2)
+    }
+
+    fn check_author(&self, author: &[u8; 32], body: &EntryBody) -> Result<(), LogError> {
+        let owner = self.owner.ok_or(LogError::NoGenesis)?;
+        let node = NodeId(*author);
+        let is_admin = self.authority.is_admin(&node) && !body.owner_only() && !self.state.is_revoked(&node);
+        if owner != *author && !is_admin {
+            return Err(LogError::NotAuthorized);
+        }
+        if self.chains.get(author).is_some_and(Chain::is_frozen) {
+            return Err(LogError::Void("this key signed two different entries for one place (a restored backup?): its chain is frozen"));
+        }
+        Ok(())
+    }
+
+    /// Tries a change on the state. The state is copied only for entries that would not sort last.
+    fn would_apply(&mut self, signed: &SignedEntry) -> Result<(), LogError> {
+        self.settle();
+        let mut probe = self.state.clone();
+        probe.apply(signed).map_err(LogError::Void)
+    }
+
+    /// What ends an admin's office: its chain counts up to the last entry known here.
+    pub fn admin_remove_body(&self, node: &NodeId) -> EntryBody {
+        EntryBody::AdminRemove { node: *node, last: self.chains.get(&node.0).and_then(Chain::last) }
+    }
+
+    /// What revokes a node: its office as an admin first, if it has one (owner only), then its membership.
+    pub fn revoke_bodies(&self, node: &NodeId) -> Vec<EntryBody> {
+        let office = self.authority.is_admin(node).then(|| self.admin_remove_body(node));
+        office.into_iter().chain([EntryBody::MemberRevoke { node: *node }]).collect()
+    }
+
+    fn place(&mut self, entry: &SignedEntry) -> Result<Inserted, LogError> {
+        let placed = self.place_later(entry);
+        self.settle();
+        placed
+    }
+
+    /// Puts a verified entry into its chain, and into the state if it sorts last.
+    fn place_later(&mut self, signed: &SignedEntry) -> Result<Inserted, LogError> {
+        let entry = signed.entry();
+        if entry.network != self.network {
+            return Err(LogError::OtherNetwork);
+        }
+        let by_owner = network_id(&entry.author) == self.network;
+        check_place(entry, by_owner, &self.authority)?;
+        let inserted = self.chains.entry(entry.author).or_default().offer(signed)?;
+        match &inserted {
+            Inserted::New => {
+                self.revision += 1;
+                self.highest_lamport = self.highest_lamport.max(entry.lamport);
+                if by_owner {
+                    self.owner = Some(entry.author);
+                    self.apply_authority(&entry.body);
+                }
+                self.apply_or_defer(signed);
+            }
+            Inserted::Fork => {
+                self.revision += 1;
+                self.stale = true;
+                if by_owner {
+                    self.rebuild_authority();
+                }
+            }
+            Inserted::Known | Inserted::Gap { .. } | Inserted::Beyond => {}
+        }
+        Ok(inserted)
+    }
+
+    fn apply_or_defer(&mut self, signed: &SignedEntry) {
+        let entry = signed.entry();
+        let key = (entry.lamport, entry.author, entry.seq);
+        // An ended chain may have been relinked, which replaces entries that were applied.
+        let relinked = self.chains.get(&entry.author).is_some_and(Chain::is_ended);
+        if self.stale || relinked || self.applied.is_some_and(|last| key <= last) {
+            self.stale = true;
+            return;
+        }
+        // A void entry is part of the log and changes nothing.
+        let _ = self.state.apply(signed);
+        self.applied = Some(key);
+    }
+
+    fn apply_authority(&mut self, body: &EntryBody) {
+        if self.authority.apply(body).is_err() {
+            return;
+        }
+        if let EntryBody::AdminRemove { node, last } = body {
+            self.stale |= self.chains.entry(node.0).or_default().end_at(*last);
+        }
+    }
+
+    /// The owner's chain became shorter: appointments and ends may be gone.
+    fn rebuild_authority(&mut self) {
+        let mut authority = Authority::default();
+        let owner_chain = self.owner.and_then(|owner| self.chains.get(&owner));
+        for stored in owner_chain.map_or(&[][..], Chain::entries) {
+            if let Ok(entry) = SignedEntry::trusted(&stored.raw) {
+                let _ = authority.apply(&entry.entry().body);
+            }
+        }
+        let owner = self.owner;
+        self.chains.retain(|author, chain| {
+            let node = NodeId(*author);
+            if Some(*author) == owner {
+                return true;
+            }
+            if authority.end_of(&node).is_none() && chain.is_ended() {
+                chain.reopen();
+            }
+            authority.was_appointed(&node)
+        });
+        self.authority = authority;
+    }
+
+    fn settle(&mut self) {
+        if std::mem::take(&mut self.stale) {
+            self.replay();
+        }
+    }
+
+    fn replay(&mut self) {
+        let mut order: Vec<(MergeKey, &[u8])> = self.merged(|_, _| true);
+        order.sort_unstable_by_key(|(key, _)| *key);
+        let mut state = NetworkState::new(self.network);
+        for (_, raw) in &order {
+            if let Ok(entry) = SignedEntry::trusted(raw) {
+                let _ = state.apply(&entry);
+            }
+        }
+        self.applied = order.last().map(|(key, _)| *key);
+        self.highest_lamport = self.applied.map_or(0, |(lamport, _, _)| lamport);
+        self.state = state;
+    }
+
+    /// Entries of all chains that `keep(author, seq)` chooses, chain by chain.
+    fn merged(&self, keep: impl Fn(&[u8; 32], u32) -> bool) -> Vec<(MergeKey, &[u8])> {
+        let entries = self.chains.iter().flat_map(|(author, chain)| {
+            chain.entries().iter().zip(0u32..).map(move |(stored, seq)| ((stored.lamport, *author, seq), &*stored.raw))
+        });
+        entries.filter(|((_, author, seq), _)| keep(author, *seq)).collect()
+    }
+
+    /// The state the log says.
+    pub const fn state(&self) -> &NetworkState {
+        &self.state
+    }
+
+    /// The network.
+    pub const fn network(&self) -> NetworkId {
+        self.network
+    }
+
+    /// Rises with every change of the log. Of this replica only: two replicas of the same log may differ.
+    pub const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Raw bytes held in chains.
+    pub fn bytes(&self) -> u64 {
+        self.chains.values().map(Chain::bytes).sum()
+    }
+
+    /// Authors whose chain is frozen by a fork. The owner heals an admin's with [`NetworkLog::admin_remove_body`].
+    pub fn frozen(&self) -> Vec<NodeId> {
+        self.chains.iter().filter(|(_, chain)| chain.is_frozen()).map(|(author, _)| NodeId(*author)).collect()
+    }
+
+    pub(super) const fn chains(&self) -> &BTreeMap<[u8; 32], Chain> {
+        &self.chains
+    }
+
+    /// Is this the owner, or a node the owner appointed?
+    pub(super) fn may_author(&self, author: &[u8; 32]) -> bool {
+        network_id(author) == self.network || self.authority.was_appointed(&NodeId(*author))
+    }
+
+    /// Keys of the owner and of every admin ever appointed.
+    pub(super) fn known_authors(&self) -> impl Iterator<Item = &[u8; 32]> {
+        self.owner.iter().chain(self.authority.ever().map(NodeId::as_bytes))
+    }
+
     /// Every raw entry, in an order in which an empty replica can insert them.
-    pub fn entries(&self) -> Vec<&[u8]> { todo!() }
-    /// Raw bytes held.
-    pub fn bytes(&self) -> u64 { todo!() }
-    pub fn state(&self) -> &NetworkState { &self.state }
+    pub fn entries(&self) -> Vec<&[u8]> {
+        self.missing_for(&[])
+    }
+
+    /// The entries of a stretch, at most 1,024, those of a fork included.
+    pub fn range(&self, range: &Range) -> Vec<&[u8]> {
+        let Some(chain) = self.chains.get(&range.author) else { return Vec::new() };
+        chain.range(range.from, range.to).take(MAX_RANGE_ENTRIES).map(|(_, stored)| &*stored.raw).collect()
+    }
+}
+
+/// Rules that hold whatever else is in the log: who may write at all, and that genesis is the first entry of the owner's chain and nothing else.
+fn check_place(entry: &Entry, by_owner: bool, authority: &Authority) -> Result<(), LogError> {
+    if !by_owner {
+        let appointed = authority.was_appointed(&NodeId(entry.author));
+        return if appointed && !entry.body.owner_only() { Ok(()) } else { Err(LogError::NotAuthorized) };
+    }
+    let fits = match &entry.body {
+        EntryBody::Genesis(genesis) => entry.seq == 0 && genesis.owner == entry.author,
+        _ => entry.seq > 0,
+    };
+    if fits { Ok(()) } else { Err(LogError::BrokenChain) }
 }

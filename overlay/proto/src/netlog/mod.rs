@@ -5,15 +5,22 @@
 //! valid chains in the order (lamport, author, seq) are replayed into a [`NetworkState`]. So replicas that hold the same chains agree, in whatever
 //! order the entries came, and nobody has to trust whoever stored or carried them.
 
+mod apply;
+mod authority;
 mod body;
+mod chain;
 pub mod entry;
 pub mod limits;
 mod log;
 mod state;
+mod sync;
 mod syntax;
 
 pub use body::{EntryBody, GenesisBody, MemberAddBody};
 pub use entry::{EntryError, EntryHash, SignedEntry, network_id};
-pub use log::{GenesisParams, Inserted, LogError, NetworkLog, ShortHead, ShortRange};
-pub use state::{Admission, Invite, InviteStatus, JoinError, Member, NetworkState};
+pub use log::{GenesisParams, Inserted, LogError, NetworkLog};
+pub use state::{
+    Admission, Invite, InviteStatus, JoinError, Member, NetworkState, default_ipv4_prefix, ipv6_address, ipv6_prefix, to_name,
+};
+pub use sync::{ShortHead, ShortRange};
 pub use syntax::{NameError, valid_name, valid_tag};
