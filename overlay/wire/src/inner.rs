@@ -59,9 +59,9 @@ pub struct Fragment<'a> {
     pub seq: u32,
     /// Bytes of the whole raw entry.
     pub total: u16,
-    /// Where these bytes start in it.
+    /// Where these bytes start in it: a multiple of [`MAX_FRAGMENT_LEN`].
     pub offset: u16,
-    /// 1..=[`MAX_FRAGMENT_LEN`] bytes of it.
+    /// [`MAX_FRAGMENT_LEN`] bytes of it, or the rest.
     pub bytes: &'a [u8],
 }
 
@@ -247,8 +247,10 @@ fn fragment(plaintext: &[u8]) -> Result<Fragment<'_>, WireError> {
         offset: u16_at(plaintext, 15),
         bytes,
     };
-    let total = usize::from(fragment.total);
-    if total > MAX_ENTRY_LEN || usize::from(fragment.offset) + bytes.len() > total {
+    // Every sender cuts at the same places, so pieces never overlap and a receiver needs no interval arithmetic.
+    let (total, offset) = (usize::from(fragment.total), usize::from(fragment.offset));
+    let expected = total.saturating_sub(offset).min(MAX_FRAGMENT_LEN);
+    if total > MAX_ENTRY_LEN || !offset.is_multiple_of(MAX_FRAGMENT_LEN) || bytes.len() != expected {
         return Err(WireError::Value);
     }
     Ok(fragment)

@@ -88,7 +88,7 @@ proptest! {
     }
 
     #[test]
-    fn a_log_entry_survives_being_cut_into_fragments(raw in proptest::collection::vec(any::<u8>(), 1..16_384)) {
+    fn a_log_entry_survives_being_cut_into_fragments(raw in proptest::collection::vec(any::<u8>(), 1..8_192)) {
         let mut whole = Vec::new();
         for fragment in fragments([7; 8], 3, &raw) {
             let bytes = Inner::EntryFragment(fragment).to_vec().unwrap();
@@ -217,8 +217,8 @@ fn what_a_peer_would_refuse_is_never_encoded() {
     let head = Head { author: [0; 32], seq: 0, hash: [0; 32] };
     let heads = vec![head; MAX_HEADS + 1];
     assert_eq!(ControlMessage::LogHeads { network, heads }.encode(), Err(ControlError::OverLimit));
-    // Five entries of the largest size are each allowed, and together too long.
-    let entries = vec![vec![0; 16_384]; 5];
+    // Nine entries of the largest size are each allowed, and together too long.
+    let entries = vec![vec![0; 8_192]; 9];
     assert_eq!(ControlMessage::LogEntries { network, entries }.encode(), Err(ControlError::Length));
 }
 

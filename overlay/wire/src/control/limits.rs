@@ -6,8 +6,8 @@ pub const CONTROL_VERSION: u16 = 1;
 pub const MAX_MESSAGE_LEN: usize = 65_536;
 /// Bytes of the length prefix.
 pub const LENGTH_PREFIX: usize = 4;
-/// Longest raw log entry. A policy of 256 rules is about 12 KiB; a fragment message counts in u16.
-pub const MAX_ENTRY_LEN: usize = 16_384;
+/// Longest raw log entry. A policy of 128 rules fits; a member with its ML-KEM key takes 1.7 KiB.
+pub const MAX_ENTRY_LEN: usize = 8_192;
 /// Most entries in one message: 60 KiB of the smallest real entries (about 120 bytes).
 pub const MAX_ENTRIES: usize = 512;
 /// Most authors in one message. An author is the owner or an admin; 256 heads are 19 KiB.
