@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use netflow_lab::cmd::Cmd;
-use netflow_lab::lab::{Family, Host, Lab};
+use netflow_lab::lab::{Family, Host, Lab, lab_binary};
 use netflow_lab::nat::NatKind;
 use netflow_lab::probe::{Behaviour, classify};
 use netflow_lab::wire::WireSpec;
 use netflow_lab::{netns, wait};
+use nix::sys::signal::Signal;
 
 const PLAIN: WireSpec = WireSpec { delay_us: 0, rate_kbit: 0 };
 
@@ -149,4 +150,20 @@ fn nothing_of_a_dropped_lab_stays() {
     assert!(!dir.exists());
     drop(sleeper);
     assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+}
+
+#[test]
+fn a_lab_ends_with_its_owner_however_the_owner_ends() {
+    for signal in [Signal::SIGKILL, Signal::SIGINT] {
+        let log = std::env::temp_dir().join(format!("nfl-{}-shell.log", std::process::id()));
+        let mut shell = Cmd::new([lab_binary().unwrap().as_os_str(), "shell".as_ref()]).spawn(&log).unwrap();
+        let up = || std::fs::read_to_string(&log).is_ok_and(|text| text.contains("Ctrl-C removes everything"));
+        wait::until("the lab is up", 30_000, up).unwrap();
+        std::fs::remove_file(&log).unwrap();
+        let id = format!("nfl-{}x0-", shell.pid());
+        assert!(netns::list(&id).len() >= 10, "a world of ten namespaces");
+        shell.signal(signal);
+        wait::until("its owner is gone", 10_000, || shell.ended().is_some()).unwrap();
+        wait::until("every namespace is gone", 10_000, || netns::list(&id).is_empty()).unwrap();
+    }
 }
