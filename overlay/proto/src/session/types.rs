@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
-use netflow_wire::{NetworkId, NodeId};
+use netflow_wire::{NetworkId, NodeId, Suite};
 use zeroize::Zeroizing;
 
 /// One peer of one network. The same node in two networks is two peers with unrelated sessions.
@@ -88,16 +88,6 @@ impl Source {
     }
 }
 
-/// AEAD of a handshake or of a session's records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Suite {
-    /// ChaCha20-Poly1305 (RFC 8439).
-    ChaChaPoly = 1,
-    /// AES-256-GCM (NIST SP 800-38D).
-    AesGcm = 2,
-}
-
 /// What became of a packet given to `seal`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SealOutcome {
@@ -134,6 +124,9 @@ pub enum RefuseReason {
     /// The peer's KEM key is not a valid ML-KEM-768 encapsulation key.
     #[error("the peer's ML-KEM key is malformed")]
     BadKemKey,
+    /// An inner message has at least one byte.
+    #[error("empty packet")]
+    Empty,
     /// The packet is larger than any datagram can carry.
     #[error("packet larger than a datagram")]
     TooLarge,

@@ -1,0 +1,111 @@
+//! The data path of the table: one index or name lookup, one AEAD, a few counters. No allocation but the output buffer.
+
+use rand_core::CryptoRng;
+
+use super::peer::{PASSIVE_KEEPALIVE_US, RECEIVER_REKEY_AFTER_US, Slot, UNANSWERED_US};
+use super::record::OpenError;
+use super::table::SessionTable;
+use super::types::{DropReason, FrameOutcome};
+use crate::Now;
+
+/// Inner message that says nothing: confirms keys and serves as keepalive. Never handed to the caller.
+pub(super) const NULL_MESSAGE: &[u8] = &[0];
+
+impl SessionTable {
+    pub(super) fn handle_data(
+        &mut self,
+        now: Now,
+        rng: &mut dyn CryptoRng,
+        frame: &mut [u8],
+    ) -> Result<FrameOutcome, DropReason> {
+        let index = frame.get(4..8).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
+        let index = index.ok_or(DropReason::Malformed)?;
+        let slot = self.by_index.get(&index).copied().ok_or(DropReason::UnknownIndex)?;
+        let peer = self.peer_mut(slot).ok_or(DropReason::UnknownIndex)?;
+        let which = peer.slot_of(index).ok_or(DropReason::UnknownIndex)?;
+        let session = peer.session_mut(which).ok_or(DropReason::UnknownIndex)?;
+        if session.expired(now.mono_us) {
+            return Err(DropReason::Expired);
+        }
+        let plaintext = session.open.open_in_place(frame).map_err(|error| match error {
+            OpenError::Malformed => DropReason::Malformed,
+            OpenError::Replay => DropReason::Replay,
+            OpenError::CounterLimit => DropReason::Expired,
+            OpenError::Forged => DropReason::BadCrypto,
+        })?;
+        // The frame is authentic and fresh: only from here on may anything change.
+        let name = peer.name;
+        let empty = frame.get(plaintext.clone()) == Some(NULL_MESSAGE);
+        self.note_received(now, slot, frame.len(), empty);
+        if which == Slot::Next {
+            self.confirm_next(now, slot);
+        } else {
+            self.follow_up(now, rng, slot, which);
+        }
+        Ok(match (empty, which) {
+            (false, _) => FrameOutcome::Inner { peer: name, plaintext },
+            (true, Slot::Next) => FrameOutcome::Established { peer: name },
+            (true, Slot::Current | Slot::Previous) => FrameOutcome::Accepted { peer: name },
+        })
+    }
+
+    fn note_received(&mut self, now: Now, slot: usize, len: usize, empty: bool) {
+        let Some(peer) = self.peer_mut(slot) else { return };
+        peer.traffic.rx_bytes = peer.traffic.rx_bytes.saturating_add(len as u64);
+        peer.traffic.rx_packets = peer.traffic.rx_packets.saturating_add(1);
+        peer.traffic.last_rx_us = Some(now.mono_us);
+        peer.unanswered_us = None;
+        if !empty && peer.owed_us.is_none() {
+            peer.owed_us = Some(now.mono_us);
+            self.ensure_deadline(slot, now.mono_us.saturating_add(PASSIVE_KEEPALIVE_US));
+        }
+    }
+
+    /// What an authentic frame on an old session asks of an initiator: renew it, or repeat a confirmation that was lost.
+    fn follow_up(&mut self, now: Now, rng: &mut dyn CryptoRng, slot: usize, which: Slot) {
+        let Some(peer) = self.peer_mut(slot) else { return };
+        if which == Slot::Previous {
+            if peer.should_reconfirm(now.mono_us) {
+                self.send_null(now, slot);
+            }
+            return;
+        }
+        let ageing = peer.pending.is_none()
+            && peer.current.as_ref().is_some_and(|session| {
+                session.initiator && now.mono_us.saturating_sub(session.created_us) >= RECEIVER_REKEY_AFTER_US
+            });
+        if ageing {
+            peer.wanted_us = now.mono_us;
+            let _ = self.start_handshake(now, rng, slot, 1);
+        }
+    }
+
+    /// Seals with the current session. False, and `out` unchanged, when there is none to send with.
+    pub(super) fn seal_current(&mut self, now: Now, slot: usize, inner: &[u8], out: &mut Vec<u8>) -> bool {
+        let Some(peer) = self.peer_mut(slot) else { return false };
+        let start = out.len();
+        let Some(session) = peer.current.as_mut().filter(|session| session.can_send(now.mono_us)) else { return false };
+        if session.seal.seal_into(0, inner, out).is_err() {
+            return false;
+        }
+        peer.wanted_us = now.mono_us;
+        peer.owed_us = None;
+        peer.traffic.tx_bytes = peer.traffic.tx_bytes.saturating_add((out.len() - start) as u64);
+        peer.traffic.tx_packets = peer.traffic.tx_packets.saturating_add(1);
+        if inner != NULL_MESSAGE && peer.unanswered_us.is_none() {
+            peer.unanswered_us = Some(now.mono_us);
+            self.ensure_deadline(slot, now.mono_us.saturating_add(UNANSWERED_US));
+        }
+        true
+    }
+
+    /// Sends the null message on the current session.
+    pub(super) fn send_null(&mut self, now: Now, slot: usize) {
+        let mut frame = Vec::new();
+        if self.seal_current(now, slot, NULL_MESSAGE, &mut frame)
+            && let Some(name) = self.peer(slot).map(|peer| peer.name)
+        {
+            self.push_transmit(name, frame);
+        }
+    }
+}
