@@ -73,6 +73,45 @@ impl RootBuilder {
     }
 }
 
+/// A whole tree in memory, for several paths out of one set of leaves: two hashes' work per leaf, once.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    /// Leaves first, root last. A last node without a sibling moves up unchanged, which gives the shape of RFC 6962.
+    levels: Vec<Vec<Hash>>,
+}
+
+impl Tree {
+    /// The tree over `leaves`.
+    #[must_use]
+    pub fn new(leaves: Vec<Hash>) -> Self {
+        let mut levels = vec![leaves];
+        while let Some(last) = levels.last().filter(|level| level.len() > 1) {
+            let next = last.chunks(2).map(|pair| match pair {
+                [left, right] => node_hash(left, right),
+                [alone, ..] => *alone,
+                [] => leaf_hash(&[]),
+            });
+            let next = next.collect();
+            levels.push(next);
+        }
+        Self { levels }
+    }
+
+    /// The root.
+    #[must_use]
+    pub fn root(&self) -> Hash {
+        self.levels.last().and_then(|level| level.first()).copied().unwrap_or_else(|| leaf_hash(&[]))
+    }
+
+    /// Inclusion path of leaf `index`, from the leaf upwards; `None` when there is no such leaf.
+    #[must_use]
+    pub fn path(&self, index: usize) -> Option<Vec<Hash>> {
+        self.levels.first()?.get(index)?;
+        let siblings = self.levels.iter().enumerate().filter_map(|(i, level)| level.get((index >> i) ^ 1));
+        Some(siblings.copied().collect())
+    }
+}
+
 /// Leaves of the left subtree of a tree with `n >= 2` leaves.
 const fn split(n: u64) -> u64 {
     1 << (63 - (n - 1).leading_zeros())
@@ -162,8 +201,11 @@ mod tests {
         for n in 1..40u8 {
             let l = leaves(n);
             let r = root(&l);
+            let tree = Tree::new(l.clone());
+            assert_eq!(tree.root(), r);
             for i in 0..usize::from(n) {
                 let p = path(&l, i).unwrap();
+                assert_eq!(tree.path(i), Some(p.clone()));
                 let (leaf, i, n) = (l[i], i as u64, u64::from(n));
                 assert_eq!(path_len(i, n), Some(p.len()));
                 assert!(verify(&leaf, i, n, &p, &r));
@@ -181,6 +223,8 @@ mod tests {
     fn a_leaf_outside_the_tree_has_no_path() {
         assert_eq!(path(&leaves(3), 3), None);
         assert_eq!(path(&[], 0), None);
+        assert_eq!(Tree::new(leaves(3)).path(3), None);
+        assert_eq!((Tree::new(Vec::new()).root(), Tree::new(Vec::new()).path(0)), (root(&[]), None));
         assert!(!verify(&[0; 32], u64::MAX, u64::MAX, &[], &[0; 32]));
         assert_eq!(path_len(u64::MAX - 1, u64::MAX).map(|n| n <= 64), Some(true));
     }

@@ -30,6 +30,23 @@ impl Level {
         if byte <= Self::MAX.0 { Ok(Self(byte)) } else { Err(WireError::Field("level")) }
     }
 
+    /// The level `by` below this one, which shows more.
+    #[must_use]
+    pub const fn finer(self, by: u8) -> Self {
+        Self(self.0.saturating_sub(by))
+    }
+
+    /// The level `by` above this one, which shows less.
+    #[must_use]
+    pub fn coarser(self, by: u8) -> Self {
+        Self(self.0.saturating_add(by)).min(Self::MAX)
+    }
+
+    /// The levels from this one to `last`.
+    pub(crate) fn to(self, last: Self) -> impl Iterator<Item = Self> {
+        (self.0..=last.0).map(Self)
+    }
+
     /// The exponent.
     #[must_use]
     pub const fn get(self) -> u8 {

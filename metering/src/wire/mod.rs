@@ -12,6 +12,7 @@ mod voucher;
 pub use claim::{Counts, HopClaim, Role};
 pub use contract::{Contract, ContractFlags, DigestAlg, Relay};
 pub use opening::{LeafOpening, Opening};
+pub(crate) use record::record_leaf;
 pub use record::{Record, record_root};
 pub use signed::{Object, Signed, View};
 pub use slot::{SlotLeaf, SlotRoot};

@@ -1,7 +1,6 @@
 //! What a hop shows of an audited flow-slot: its leaf, the sampled records, and eight of them under the root.
 
-use super::record::leaf_of;
-use super::{Object as _, Reader, Record, SlotLeaf, SlotRoot, WireError};
+use super::{Object as _, Reader, Record, SlotLeaf, SlotRoot, WireError, record_leaf};
 use crate::hash::{Hash, SampleKey};
 use crate::merkle;
 use crate::params::{LEAF_RECORDS, MAX_PATH, MAX_SAMPLES, OPENED_RECORDS};
@@ -87,7 +86,7 @@ impl Opening {
             return Err(OpeningFault::WrongSelection);
         }
         let n = record_leaves(self.leaf.pkts);
-        let under = |o: &LeafOpening| verify(&leaf_of(&o.records), o.index, n, &o.path, &self.leaf.record_root);
+        let under = |o: &LeafOpening| verify(&record_leaf(&o.records), o.index, n, &o.path, &self.leaf.record_root);
         if !self.opened.iter().all(under) {
             return Err(OpeningFault::NotUnderRoot);
         }

@@ -27,7 +27,7 @@ impl Record {
 }
 
 /// Hash of the leaf over up to 16 records.
-pub(crate) fn leaf_of(records: &[Record]) -> Hash {
+pub(crate) fn record_leaf(records: &[Record]) -> Hash {
     let mut data = [0u8; LEAF_RECORDS * 8];
     let mut used = 0;
     for (slot, record) in data.chunks_exact_mut(8).zip(records) {
@@ -42,7 +42,7 @@ pub(crate) fn leaf_of(records: &[Record]) -> Hash {
 pub fn record_root(records: &[Record]) -> Hash {
     let mut builder = RootBuilder::default();
     for leaf in records.chunks(LEAF_RECORDS) {
-        builder.push(leaf_of(leaf));
+        builder.push(record_leaf(leaf));
     }
     builder.finish()
 }

@@ -1,0 +1,161 @@
+//! A node's commitment to one slot, and what it keeps to open it.
+
+use std::collections::BTreeMap;
+
+use ed25519_dalek::SigningKey;
+
+use super::records::RecordLog;
+use super::table::ClosedSlot;
+use crate::hash::{Hash, SampleKey};
+use crate::ids::{Direction, FlowId, PartyKey, Slot};
+use crate::merkle::{RootBuilder, Tree};
+use crate::sample::{Level, may_be_audited};
+use crate::wire::{LeafOpening, Opening, Record, Signed, SlotLeaf, SlotRoot, record_leaf};
+
+/// Levels around a hop's own that it can answer after the reveal. The sender's count sets the level; one four times off
+/// is a mismatch that is worth nothing already, whoever caused it.
+const LEVELS_AROUND: u8 = 2;
+
+/// What is left of a flow-slot's records.
+#[derive(Debug)]
+enum Kept {
+    /// All of them: the key is not known yet.
+    All(RecordLog),
+    /// What answers an audit at a level of `from..=to`.
+    Sampled { from: Level, to: Level, key: SampleKey, samples: Vec<Record>, leaves: BTreeMap<Record, LeafOpening> },
+    /// Nothing: the lottery did not draw it.
+    Nothing,
+}
+
+/// Commitment to a slot.
+#[derive(Debug)]
+pub struct SlotCommit {
+    root: SlotRoot,
+    leaves: Vec<SlotLeaf>,
+    kept: Vec<Kept>,
+    tree: Tree,
+    is_revealed: bool,
+}
+
+impl SlotCommit {
+    /// Commits `node` to everything of `closed` that belongs to `slot`. Hashes every record: run it off the data path.
+    /// Where a flow was metered twice in a slot (removed and added again), the fuller half is claimed.
+    #[must_use]
+    pub fn build(node: PartyKey, slot: Slot, closed: Vec<ClosedSlot>) -> Self {
+        let mut parts: BTreeMap<(FlowId, Direction), (SlotLeaf, RecordLog)> = BTreeMap::new();
+        for part in closed.into_iter().filter(|part| part.slot == slot) {
+            let place = (part.flow, part.direction);
+            if parts.get(&place).is_some_and(|(leaf, _)| leaf.bytes >= part.bytes) {
+                continue;
+            }
+            parts.insert(place, (leaf_of(&part), part.records));
+        }
+        let (mut leaves, records): (Vec<SlotLeaf>, Vec<RecordLog>) = parts.into_values().unzip();
+        let root = SlotRoot::over(slot, node, &mut leaves);
+        let tree = Tree::new(leaves.iter().map(SlotLeaf::hash).collect());
+        Self { root, leaves, kept: records.into_iter().map(Kept::All).collect(), tree, is_revealed: false }
+    }
+
+    /// What the node says about the slot. Signing two roots for a slot costs the whole pledge: store the slot number
+    /// durably before the signature leaves the node, and never sign one at or below it after a restart.
+    #[must_use]
+    pub fn sign(&self, key: &SigningKey) -> Signed<SlotRoot> {
+        Signed::sign(self.root, key)
+    }
+
+    /// The unsigned root.
+    #[must_use]
+    pub const fn root(&self) -> &SlotRoot {
+        &self.root
+    }
+
+    /// The leaves, in commitment order: what the epoch's claims sum up.
+    #[must_use]
+    pub fn leaves(&self) -> &[SlotLeaf] {
+        &self.leaves
+    }
+
+    /// The key of the slot is known: keeps what an audit could ask for and frees the rest. Only the first key counts.
+    pub fn reveal(&mut self, slot_key: SampleKey) {
+        if std::mem::replace(&mut self.is_revealed, true) {
+            return;
+        }
+        for (leaf, kept) in self.leaves.iter().zip(&mut self.kept) {
+            *kept = match std::mem::replace(kept, Kept::Nothing) {
+                Kept::All(log) if may_be_audited(slot_key, leaf.flow, leaf.direction, leaf.bytes) => {
+                    sampled(&log, leaf, slot_key.of_flow(leaf.flow, leaf.direction))
+                }
+                Kept::All(_) | Kept::Sampled { .. } | Kept::Nothing => Kept::Nothing,
+            };
+        }
+    }
+
+    /// Opens one flow and direction at the sender's `level`. `None` when the slot is not revealed, the flow is not in it,
+    /// the lottery cannot have drawn it, or the level is too far from this hop's own count.
+    #[must_use]
+    pub fn open(&self, flow: FlowId, direction: Direction, level: Level) -> Option<Opening> {
+        let index = self.leaves.binary_search_by_key(&(flow, direction), |leaf| (leaf.flow, leaf.direction)).ok()?;
+        let Kept::Sampled { from, to, key, samples, leaves } = self.kept.get(index)? else { return None };
+        if level < *from || level > *to {
+            return None;
+        }
+        let samples = level.sample(*key, samples.iter().copied());
+        let mut opened = BTreeMap::new();
+        for record in Opening::chosen(*key, &samples) {
+            let leaf = leaves.get(&record)?;
+            opened.insert(leaf.index, leaf.clone());
+        }
+        Some(Opening {
+            level,
+            leaf: *self.leaves.get(index)?,
+            index: u32::try_from(index).ok()?,
+            n_leaves: self.root.n_leaves,
+            path: self.tree.path(index)?,
+            samples,
+            opened: opened.into_values().collect(),
+        })
+    }
+}
+
+fn leaf_of(part: &ClosedSlot) -> SlotLeaf {
+    let mut builder = RootBuilder::default();
+    for leaf in part.records.leaves() {
+        builder.push(record_leaf(leaf));
+    }
+    SlotLeaf {
+        flow: part.flow,
+        direction: part.direction,
+        hop: part.hop,
+        slot: part.slot,
+        pkts: part.pkts,
+        bytes: part.bytes,
+        dups: part.dups,
+        record_root: builder.finish(),
+    }
+}
+
+/// The samples and chosen leaves of every level an audit may ask for.
+fn sampled(log: &RecordLog, leaf: &SlotLeaf, key: SampleKey) -> Kept {
+    let own = Level::of(u64::from(leaf.pkts));
+    let (from, to) = (own.finer(LEVELS_AROUND), own.coarser(LEVELS_AROUND));
+    let hashes: Vec<Hash> = log.leaves().map(record_leaf).collect();
+    let tree = Tree::new(hashes);
+    let samples = from.sample(key, log.iter());
+    let mut wanted: BTreeMap<Record, Option<LeafOpening>> = BTreeMap::new();
+    for level in from.to(to) {
+        let at_level = level.sample(key, samples.iter().copied());
+        wanted.extend(Opening::chosen(key, &at_level).into_iter().map(|record| (record, None)));
+    }
+    for (index, records) in log.leaves().enumerate() {
+        for record in records {
+            if let Some(place) = wanted.get_mut(record)
+                && place.is_none()
+                && let (Ok(at), Some(path)) = (u32::try_from(index), tree.path(index))
+            {
+                *place = Some(LeafOpening { index: at, records: records.to_vec(), path });
+            }
+        }
+    }
+    let leaves = wanted.into_iter().filter_map(|(record, leaf)| Some((record, leaf?))).collect();
+    Kept::Sampled { from, to, key, samples, leaves }
+}
