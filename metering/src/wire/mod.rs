@@ -11,7 +11,7 @@ mod voucher;
 
 pub use claim::{Counts, HopClaim, Role};
 pub use contract::{Contract, ContractFlags, DigestAlg, Relay};
-pub use opening::{LeafOpening, Opening};
+pub use opening::{LeafOpening, Opening, OpeningFault};
 pub(crate) use record::record_leaf;
 pub use record::{Record, record_root};
 pub use signed::{Object, Signed, View};
