@@ -1,0 +1,159 @@
+//! Every committed corpus file of this crate's parsers runs through the function its fuzz target runs.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod parsers;
+
+use std::path::{Path, PathBuf};
+
+use netflow_overlay::identity::Secret;
+use netflow_overlay::identity::{NodeRecord, format_network_id, format_node_id};
+use netflow_overlay::invite::InviteToken;
+use netflow_overlay::netlog::GenesisParams;
+use netflow_overlay::policy::Policy;
+use netflow_overlay::{
+    EntryBody, InviteId, NetworkId, NetworkLog, NodeId, NodeKeys, Now, RelayInfo, SignedRecord, Tier,
+};
+use rand_core::SeedableRng as _;
+
+fn fuzz_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz")
+}
+
+#[test]
+fn every_corpus_file_is_replayed() {
+    for (name, run) in parsers::TARGETS {
+        let folder = fuzz_folder().join("corpus").join(name);
+        let mut files: Vec<PathBuf> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        assert!(!files.is_empty(), "{name} has no corpus");
+        for file in files {
+            println!("{}", file.display());
+            run(&std::fs::read(&file).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_parser_has_a_fuzz_target() {
+    let manifest = std::fs::read_to_string(fuzz_folder().join("Cargo.toml")).unwrap();
+    for (name, _) in parsers::TARGETS {
+        let source = std::fs::read_to_string(fuzz_folder().join(format!("fuzz_targets/{name}.rs"))).unwrap();
+        assert!(source.contains("fuzz_target!"), "{name} is not a libFuzzer target");
+        assert!(manifest.contains(&format!("name = \"{name}\"")), "{name} is not in overlay/fuzz/Cargo.toml");
+    }
+}
+
+fn seed(target: &str, name: &str, bytes: &[u8]) {
+    let folder = fuzz_folder().join("corpus").join(target);
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join(name), bytes).unwrap();
+}
+
+/// The body of a `[body, signature]` pair.
+fn unsigned(raw: &[u8]) -> &[u8] {
+    let mut decoder = minicbor::Decoder::new(raw);
+    decoder.array().unwrap();
+    decoder.bytes().unwrap()
+}
+
+/// Run after a change of format: `cargo test -p netflow-overlay --test corpus -- --ignored`.
+#[test]
+#[ignore = "writes the seeds of the corpus into the tree"]
+fn write_the_seeds() {
+    let now = Now { mono_us: 0, unix_s: 1_700_000_000 };
+    let (owner, admin) = (parsers::key(1), parsers::key(2));
+    let node = NodeId(admin.verifying_key().to_bytes());
+    let record = SignedRecord::sign(
+        &owner,
+        NodeRecord {
+            node: NodeId(owner.verifying_key().to_bytes()),
+            x25519: [4; 32],
+            kem_hash: [0; 32],
+            reward: [1; 20],
+            seq: 7,
+        },
+    );
+    seed("proto_record", "signed", record.raw());
+    seed("proto_record", "body", unsigned(record.raw()));
+    seed("proto_record", "half", &record.raw()[..60]);
+
+    let genesis = GenesisParams { name: "home".into(), ipv4: None };
+    let mut log = NetworkLog::create(&owner, genesis, now).unwrap();
+    let relay = RelayInfo { node, tier: Tier::Central, addrs: vec!["198.51.100.7:4790".parse().unwrap()] };
+    let member = log.state().add_body(&record, &[], "laptop", &["home".to_owned()]).unwrap();
+    let bodies = [
+        ("admin_add", EntryBody::AdminAdd { node }),
+        ("member_add", member),
+        ("tags", EntryBody::MemberTags { node: record.record().node, tags: vec!["a".into(), "b".into()] }),
+        ("rename", EntryBody::MemberRename { node: record.record().node, name: "desk".into() }),
+        ("invite", EntryBody::InviteCreate { invite: InviteId([6; 32]), expires_unix_s: 1_800_000_000, tags: vec![] }),
+        ("cancel", EntryBody::InviteCancel { invite: InviteId([6; 32]) }),
+        ("relays", EntryBody::RelaySet { relays: vec![relay.clone()] }),
+        ("policy", EntryBody::PolicySet { policy: Policy::allow_all() }),
+        ("revoke", EntryBody::MemberRevoke { node: record.record().node }),
+        ("admin_remove", EntryBody::AdminRemove { node, last: None }),
+    ];
+    let first = log.entries()[0].to_vec();
+    seed("proto_entry", "genesis_signed", &first);
+    seed("proto_entry", "genesis", unsigned(&first));
+    seed("proto_entry", "genesis_half", &first[..first.len() / 2]);
+    for (name, body) in bodies {
+        let raw = log.author(&owner, body, now).unwrap_or_else(|error| panic!("{name}: {error}"));
+        seed("proto_entry", name, unsigned(&raw));
+    }
+
+    // Steps of four bytes: author and habit, kind, node, detail.
+    seed("proto_log", "empty", &[]);
+    seed("proto_log", "admin_adds_and_revokes", &[0, 0, 0, 0, 1, 3, 1, 1, 1, 3, 2, 2, 1, 2, 1, 0, 0, 3, 1, 3]);
+    seed("proto_log", "fork_of_an_admin", &[0, 0, 0, 0, 1, 3, 1, 1, 0x85, 4, 1, 1, 1, 4, 1, 2, 0, 1, 0, 0]);
+    seed("proto_log", "clock_jumps", &[0, 0, 0, 0, 0x81, 3, 255, 1, 0, 3, 1, 1, 0x80, 2, 200, 0]);
+    seed("proto_log", "invites", &[0, 7, 9, 1, 0, 8, 0, 1, 0, 7, 9, 1, 0, 0, 1, 0, 2, 7, 200, 5]);
+    seed(
+        "proto_log",
+        "two_admins_one_address",
+        &[0, 0, 0, 0, 0, 0, 1, 0, 1, 3, 1, 1, 2, 3, 2, 1, 1, 5, 1, 9, 2, 5, 2, 9],
+    );
+
+    let token = InviteToken {
+        network: NetworkId([9; 32]),
+        network_name: "home".into(),
+        seed: Secret::new([5; 32]),
+        expires_unix_s: 1_800_000_000,
+        relays: vec![relay],
+    };
+    let text = token.to_text().unwrap();
+    seed("proto_invite", "good", text.as_bytes());
+    seed("proto_invite", "upper_case", text.to_uppercase().as_bytes());
+    seed("proto_invite", "one_letter_off", text.replacen('q', "p", 1).as_bytes());
+    seed("proto_invite", "cut", &text.as_bytes()[..40]);
+    seed("proto_invite", "spaces", format!(" {}\n", *text).as_bytes());
+
+    let mut rng = rand_chacha::ChaCha20Rng::from_seed([1; 32]);
+    let keys = NodeKeys::generate(&mut rng).to_bytes();
+    seed("proto_key_file", "good", &keys);
+    seed("proto_key_file", "cut", &keys[..50]);
+    seed("proto_key_file", "long", &[keys.as_slice(), &[0]].concat());
+
+    seed("proto_ids", "node", format_node_id(&node).as_bytes());
+    seed("proto_ids", "network", format_network_id(&NetworkId([9; 32])).as_bytes());
+    seed("proto_ids", "mixed_case", format_node_id(&node).replacen('q', "Q", 1).as_bytes());
+    seed("proto_ids", "cut", &format_node_id(&node).as_bytes()[..20]);
+
+    // The wire's golden frames, once alone and once all short ones in a row.
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wire/vectors/frames.json");
+    let vectors: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(vectors).unwrap()).unwrap();
+    let mut all = Vec::new();
+    for vector in vectors["frames"].as_array().unwrap() {
+        let (kind, bytes) = (vector["kind"].as_str().unwrap(), hex::decode(vector["hex"].as_str().unwrap()).unwrap());
+        if matches!(kind, "handshake_init" | "handshake_response" | "cookie_reply" | "data") {
+            let name = vector["name"].as_str().unwrap().replace(' ', "_");
+            seed("proto_session", &name, &[&[255], bytes.as_slice()].concat());
+            if let Ok(length @ 0..=254) = u8::try_from(bytes.len()) {
+                all.push(length);
+                all.extend_from_slice(&bytes);
+            }
+        }
+    }
+    seed("proto_session", "all_short_frames", &all);
+}
