@@ -40,26 +40,28 @@ install_rustup() {
     aarch64) sum=9732d6c5e2a098d3521fca8145d826ae0aaa067ef2385ead08e6feac88fa5792 ;;
     *) die "no Rust installer known here for $arch; install Rust $need_rust or newer and run this again" ;;
   esac
-  file=$(mktemp)
+  file=$(mktemp -d)/rustup-init   # it looks at its own name
   curl --proto '=https' --tlsv1.2 -sSf -o "$file" \
     "https://static.rust-lang.org/rustup/archive/$rustup_version/$arch-unknown-linux-gnu/rustup-init" ||
     die "cannot download the Rust installer; is the network up?"
   echo "$sum  $file" | sha256sum -c --quiet - >/dev/null 2>&1 || die "the Rust installer has the wrong hash; nothing was run"
   chmod +x "$file"
-  "$file" -y -q --profile minimal -c clippy -c rustfmt >/dev/null 2>&1 ||
-    die "the Rust installer failed; install Rust $need_rust or newer and run this again"
-  rm -f "$file"
+  "$file" -y -q --default-toolchain "$need_rust" --profile minimal -c clippy -c rustfmt >/tmp/nfc-rust.log 2>&1 || {
+    grep -aE 'error|caused|Caused' /tmp/nfc-rust.log | tail -n 2 >&2
+    die "the Rust installer failed, whole log in /tmp/nfc-rust.log; install Rust $need_rust or newer and run this again"
+  }
+  rm -rf "$(dirname "$file")"
 }
 
 newer() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; }
 have=$(rustc --version 2>/dev/null | cut -d' ' -f2 || true)
 if [ -z "$have" ] || ! newer "$need_rust" "$have"; then
   if command -v rustup >/dev/null 2>&1; then
-    say "Rust ${have:-none} is older than $need_rust: updating the stable toolchain"
-    rustup toolchain install stable --profile minimal -c clippy -c rustfmt >/dev/null || die "rustup could not install Rust $need_rust"
-    rustup default stable >/dev/null
+    say "Rust ${have:-none} is older than $need_rust: adding that one"
+    rustup toolchain install "$need_rust" --profile minimal -c clippy -c rustfmt >/dev/null || die "rustup could not install Rust $need_rust"
+    rustup default "$need_rust" >/dev/null 2>&1
   else
-    say "installing Rust (stable) with rustup into $HOME/.cargo"
+    say "installing Rust $need_rust with rustup into $HOME/.cargo"
     install_rustup
     . "$HOME/.cargo/env"
   fi
