@@ -35,7 +35,16 @@ run_tests() {
 
 stage_format() { cargo fmt --all --check; }
 stage_build() { cargo build --workspace --all-targets; }
-stage_lint() { cargo clippy -q --workspace --all-targets -- -D warnings; }
+# Warnings are errors with the compiler the code is written for; a newer one has lints nobody has seen yet.
+stage_lint() {
+  local deny="-D warnings"
+  case $(rustc --version) in
+    "rustc 1.95."*) ;;
+    *) deny=""; echo "lint: $(rustc --version) is not 1.95: warnings are shown and not counted" ;;
+  esac
+  # shellcheck disable=SC2086  # two words on purpose
+  cargo clippy -q --workspace --all-targets -- $deny
+}
 stage_house() { cargo xtask tidy && cargo xtask deps; }
 stage_unit() { run_tests unit; }
 stage_docs() { RUSTDOCFLAGS="-D warnings" cargo doc -q --workspace --no-deps --document-private-items 2>&1; }
