@@ -1,15 +1,49 @@
-//! The owner key sealed with a passphrase.
+//! The owner key sealed with a passphrase, for a drawer or a friend's disk: who loses the key loses the network, who reads it owns the network.
+//!
+//! `[magic, version, salt, m_cost, t_cost, p_cost, nonce, sealed]`: Argon2id (RFC 9106) stretches the passphrase, HKDF-SHA256 (RFC 5869) binds the
+//! result to this purpose, ChaCha20-Poly1305 (RFC 8439) seals, with every byte before the sealed part as associated data.
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
+use chacha20poly1305::{ChaCha20Poly1305, Nonce};
 use ed25519_dalek::SigningKey;
-use rand_core::CryptoRng;
+use hkdf::Hkdf;
+use minicbor::Decoder;
 use netflow_wire::NetworkId;
+use rand_core::CryptoRng;
+use sha2::Sha256;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::cbor;
+use crate::identity::Secret;
+use crate::netlog::network_id;
+
+const MAGIC: &str = "netflow-owner-backup";
+const VERSION: u8 = 1;
+/// HKDF info.
+const INFO: &[u8] = b"NFC/1 owner backup";
+/// 64 MiB, three passes, one lane: the second recommendation of RFC 9106 (4.) with the memory a small router has.
+const M_COST_KIB: u32 = 64 * 1024;
+const T_COST: u32 = 3;
+const P_COST: u32 = 1;
+/// A backup from elsewhere may ask for more than this program writes, but not for all memory of the router.
+const MAX_M_COST_KIB: u32 = 256 * 1024;
+const MAX_T_COST: u32 = 16;
+const MAX_P_COST: u32 = 4;
+/// Guesses (as a power of ten) a passphrase must withstand. With the cost above, 10^12 guesses are thousands of years of one core.
+const MIN_GUESSES_LOG10: f64 = 12.0;
+/// zxcvbn looks at 100 characters at most; more than this is a mistake of the caller.
+const MAX_PASSPHRASE_LEN: usize = 1_024;
+/// Sealed bytes: seed and tag.
+const SEALED_LEN: usize = 32 + 16;
 
 /// Why a backup was not made or not opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BackupError {
     /// Too easy to guess.
-    #[error("passphrase too weak: use 5 random words or 14 mixed characters")]
+    #[error("passphrase too weak: use five random words")]
     WeakPassphrase,
-    /// Not a backup.
+    /// Not a backup, or one that asks for too much memory.
     #[error("not an owner key backup, or a damaged one")]
     Malformed,
     /// Wrong passphrase, or changed bytes: these cannot be told apart.
@@ -17,7 +51,100 @@ pub enum BackupError {
     Refused,
 }
 
-#[expect(unused_variables, clippy::todo, missing_docs, clippy::missing_errors_doc, reason = "surface first")]
-pub fn seal(owner: &SigningKey, passphrase: &str, rng: &mut dyn CryptoRng) -> Result<Vec<u8>, BackupError> { todo!() }
-#[expect(unused_variables, clippy::todo, missing_docs, clippy::missing_errors_doc, reason = "surface first")]
-pub fn open(sealed: &[u8], passphrase: &str) -> Result<(NetworkId, SigningKey), BackupError> { todo!() }
+struct Header {
+    salt: [u8; 16],
+    nonce: [u8; 12],
+    costs: (u32, u32, u32),
+}
+
+impl Header {
+    fn encode(&self, sealed: &[u8]) -> Vec<u8> {
+        let (m, t, p) = self.costs;
+        cbor::encode(|e| {
+            e.array(8)?.str(MAGIC)?.u8(VERSION)?.bytes(&self.salt)?.u32(m)?.u32(t)?.u32(p)?;
+            e.bytes(&self.nonce)?.bytes(sealed)?.ok()
+        })
+    }
+
+    fn decode(bytes: &[u8]) -> Result<(Self, Vec<u8>), BackupError> {
+        let read = |d: &mut Decoder<'_>| -> Result<_, minicbor::decode::Error> {
+            cbor::array(d, 8)?;
+            let (magic, version) = (d.str()?.to_owned(), d.u8()?);
+            let salt = cbor::fixed(d)?;
+            let costs = (d.u32()?, d.u32()?, d.u32()?);
+            Ok((magic, version, Self { salt, costs, nonce: cbor::fixed(d)? }, cbor::bytes(d, SEALED_LEN)?))
+        };
+        let (magic, version, header, sealed) = read(&mut Decoder::new(bytes)).map_err(|_| BackupError::Malformed)?;
+        let (m, t, p) = header.costs;
+        let fits = m <= MAX_M_COST_KIB && t <= MAX_T_COST && p <= MAX_P_COST && sealed.len() == SEALED_LEN;
+        if magic != MAGIC || version != VERSION || !fits || header.encode(&sealed) != bytes {
+            return Err(BackupError::Malformed);
+        }
+        Ok((header, sealed))
+    }
+
+    /// Everything that is not sealed, as associated data.
+    fn associated(&self) -> Vec<u8> {
+        self.encode(&[])
+    }
+
+    fn key(&self, passphrase: &str) -> Result<Secret<32>, BackupError> {
+        let (m, t, p) = self.costs;
+        let params = Params::new(m, t, p, Some(32)).map_err(|_| BackupError::Malformed)?;
+        let mut stretched = Zeroizing::new([0; 32]);
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+            .hash_password_into(passphrase.as_bytes(), &self.salt, stretched.as_mut())
+            .map_err(|_| BackupError::Malformed)?;
+        let mut key = [0; 32];
+        Hkdf::<Sha256>::new(Some(&self.salt), stretched.as_ref())
+            .expand(INFO, &mut key)
+            .expect("32 bytes are a valid HKDF-SHA256 length");
+        let secret = Secret::new(key);
+        key.zeroize();
+        Ok(secret)
+    }
+}
+
+/// Refuses what a guesser finds soon.
+///
+/// # Errors
+/// [`BackupError::WeakPassphrase`].
+pub fn check_passphrase(passphrase: &str) -> Result<(), BackupError> {
+    let strong = passphrase.len() <= MAX_PASSPHRASE_LEN
+        && zxcvbn::zxcvbn(passphrase, &["netflow", "netflowcoin", "netctl"]).guesses_log10() >= MIN_GUESSES_LOG10;
+    if strong { Ok(()) } else { Err(BackupError::WeakPassphrase) }
+}
+
+/// Seals an owner key. Takes 64 MiB and about a quarter of a second.
+///
+/// # Errors
+/// [`BackupError::WeakPassphrase`].
+pub fn seal(owner: &SigningKey, passphrase: &str, rng: &mut dyn CryptoRng) -> Result<Vec<u8>, BackupError> {
+    check_passphrase(passphrase)?;
+    let mut header = Header { salt: [0; 16], nonce: [0; 12], costs: (M_COST_KIB, T_COST, P_COST) };
+    rng.fill_bytes(&mut header.salt);
+    rng.fill_bytes(&mut header.nonce);
+    let key = header.key(passphrase)?;
+    let seed = Zeroizing::new(owner.to_bytes());
+    let aad = header.associated();
+    let sealed = ChaCha20Poly1305::new(key.expose().into())
+        .encrypt(&Nonce::from(header.nonce), Payload { msg: seed.as_ref(), aad: &aad })
+        .map_err(|_| BackupError::Malformed)?;
+    Ok(header.encode(&sealed))
+}
+
+/// Opens a backup: the owner key, and the network it owns.
+///
+/// # Errors
+/// [`BackupError::Malformed`] and [`BackupError::Refused`].
+pub fn open(backup: &[u8], passphrase: &str) -> Result<(NetworkId, SigningKey), BackupError> {
+    let (header, sealed) = Header::decode(backup)?;
+    let key = header.key(passphrase)?;
+    let aad = header.associated();
+    let seed = ChaCha20Poly1305::new(key.expose().into())
+        .decrypt(&Nonce::from(header.nonce), Payload { msg: &sealed, aad: &aad })
+        .map(Zeroizing::new)
+        .map_err(|_| BackupError::Refused)?;
+    let owner = SigningKey::try_from(seed.as_slice()).map_err(|_| BackupError::Malformed)?;
+    Ok((network_id(&owner.verifying_key().to_bytes()), owner))
+}

@@ -124,18 +124,29 @@ impl NetworkLog {
         }
     }
 
-    /// Loads stored entries, in the order in which they were stored. Everything is verified again: a disk is not to be trusted more than a peer.
-    /// Entries that do not verify or do not fit are left out; sync fetches them again.
+    /// Loads stored entries, in any order; fastest in the order in which they were stored. Everything is verified again: a disk is not to be
+    /// trusted more than a peer. Entries that do not verify or do not fit are left out; sync fetches them again.
     ///
     /// # Errors
     /// [`LogError::NoGenesis`] when nothing usable is left.
     pub fn from_entries(network: NetworkId, raws: impl IntoIterator<Item = Vec<u8>>) -> Result<Self, LogError> {
         let mut log = Self::empty(network);
+        let mut waiting = Vec::new();
         for raw in raws {
             if let Ok(entry) = SignedEntry::verify(&raw) {
-                // What does not fit is exactly what sync will fetch again.
-                let _ = log.place_later(&entry);
+                let placed = log.place_later(&entry);
+                if may_fit_later(&placed) {
+                    waiting.push(entry);
+                }
             }
+        }
+        let mut progress = true;
+        while std::mem::take(&mut progress) {
+            waiting.retain(|entry| {
+                let placed = log.place_later(entry);
+                progress |= matches!(placed, Ok(Inserted::New | Inserted::Fork));
+                may_fit_later(&placed)
+            });
         }
         log.settle();
         if log.owner.is_some() { Ok(log) } else { Err(LogError::NoGenesis) }
@@ -152,31 +163,24 @@ impl NetworkLog {
         self.place(&entry)
     }
 
-    /// Inserts a batch in whatever order it can be inserted, with at most one replay. Answer `i` is about entry `i`; the entries to persist are
-    /// those answered [`Inserted::New`] or [`Inserted::Fork`], in the order of the second list.
-    pub fn insert_all(&mut self, raws: &[Vec<u8>]) -> (Vec<Result<Inserted, LogError>>, Vec<usize>) {
+    /// Inserts a batch in whatever order it can be inserted, with at most one replay. Answer `i` is about entry `i`; those answered
+    /// [`Inserted::New`] or [`Inserted::Fork`] are to be persisted, in any order.
+    pub fn insert_all(&mut self, raws: &[Vec<u8>]) -> Vec<Result<Inserted, LogError>> {
         let verified: Vec<_> = raws.iter().map(|raw| SignedEntry::verify(raw)).collect();
         let mut results: Vec<Result<Inserted, LogError>> =
             verified.iter().map(|entry| entry.as_ref().map(|_| Inserted::Known).map_err(|e| (*e).into())).collect();
         let mut waiting: Vec<usize> = (0..raws.len()).collect();
-        let mut order = Vec::new();
-        loop {
-            let before = order.len();
+        let mut progress = true;
+        while std::mem::take(&mut progress) {
             waiting.retain(|&index| {
                 let (Some(Ok(entry)), Some(result)) = (verified.get(index), results.get_mut(index)) else { return false };
                 *result = self.place_later(entry);
-                if matches!(result, Ok(Inserted::New | Inserted::Fork)) {
-                    order.push(index);
-                }
-                // These may fit once others of the batch are in.
-                matches!(result, Ok(Inserted::Gap { .. }) | Err(LogError::NotAuthorized))
+                progress |= matches!(result, Ok(Inserted::New | Inserted::Fork));
+                may_fit_later(result)
             });
-            if order.len() == before || waiting.is_empty() {
-                break;
-            }
         }
         self.settle();
-        (results, order)
+        results
     }
 
     /// Signs a change and inserts it, if every replica that holds the same log applies it. The raw entry is to be persisted and spread.
@@ -391,6 +395,11 @@ impl NetworkLog {
         let Some(chain) = self.chains.get(&range.author) else { return Vec::new() };
         chain.range(range.from, range.to).take(MAX_RANGE_ENTRIES).map(|(_, stored)| &*stored.raw).collect()
     }
+}
+
+/// Could an entry with this answer be placed once others are?
+fn may_fit_later(result: &Result<Inserted, LogError>) -> bool {
+    matches!(result, Ok(Inserted::Gap { .. }) | Err(LogError::NotAuthorized))
 }
 
 /// Rules that hold whatever else is in the log: who may write at all, and that genesis is the first entry of the owner's chain and nothing else.

@@ -2,6 +2,10 @@
 //!
 //! Both ends check every packet, the sender before sealing and the receiver after opening it, so a member with a changed program gains nothing.
 
+mod engine;
+mod flows;
+mod packet;
 mod rules;
 
+pub use engine::{Denied, Engine, owner_of};
 pub use rules::{Action, Policy, Proto, Rule, Selector};
