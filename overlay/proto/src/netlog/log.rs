@@ -163,24 +163,28 @@ impl NetworkLog {
         self.place(&entry)
     }
 
-    /// Inserts a batch in whatever order it can be inserted, with at most one replay. Answer `i` is about entry `i`; those answered
-    /// [`Inserted::New`] or [`Inserted::Fork`] are to be persisted, in any order.
-    pub fn insert_all(&mut self, raws: &[Vec<u8>]) -> Vec<Result<Inserted, LogError>> {
+    /// Inserts a batch in whatever order it can be inserted, with at most one replay. Answer `i` is about entry `i`; the second list holds the
+    /// indices of those answered [`Inserted::New`] or [`Inserted::Fork`], which are to be persisted, in the order in which they were inserted.
+    pub fn insert_all(&mut self, raws: &[Vec<u8>]) -> (Vec<Result<Inserted, LogError>>, Vec<usize>) {
         let verified: Vec<_> = raws.iter().map(|raw| SignedEntry::verify(raw)).collect();
         let mut results: Vec<Result<Inserted, LogError>> =
             verified.iter().map(|entry| entry.as_ref().map(|_| Inserted::Known).map_err(|e| (*e).into())).collect();
         let mut waiting: Vec<usize> = (0..raws.len()).collect();
+        let mut order = Vec::new();
         let mut progress = true;
         while std::mem::take(&mut progress) {
             waiting.retain(|&index| {
                 let (Some(Ok(entry)), Some(result)) = (verified.get(index), results.get_mut(index)) else { return false };
                 *result = self.place_later(entry);
-                progress |= matches!(result, Ok(Inserted::New | Inserted::Fork));
+                if matches!(result, Ok(Inserted::New | Inserted::Fork)) {
+                    progress = true;
+                    order.push(index);
+                }
                 may_fit_later(result)
             });
         }
         self.settle();
-        results
+        (results, order)
     }
 
     /// Signs a change and inserts it, if every replica that holds the same log applies it. The raw entry is to be persisted and spread.
