@@ -109,3 +109,53 @@ impl SessionTable {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use netflow_wire::{NetworkId, NodeId};
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+    use zeroize::Zeroizing;
+
+    use crate::Now;
+    use crate::session::record::REJECT_AFTER_MESSAGES;
+    use crate::session::{FrameOutcome, LocalIdentity, PeerRef, PqMode, RemoteKeys, SealOutcome, SessionTable, Source};
+
+    fn table(byte: u8) -> SessionTable {
+        let mut table = SessionTable::new(LocalIdentity {
+            static_secret: Zeroizing::new([byte; 32]),
+            kem_seed: Zeroizing::new([byte; 64]),
+            boot_epoch: 1,
+            aes_hw: true,
+            pq: PqMode::Prefer,
+        });
+        assert!(table.add_network(NetworkId([1; 32])));
+        table
+    }
+
+    #[test]
+    fn pitfall_05_counter_limit_ends_the_session_and_asks_for_a_new_one() {
+        let (mut a, mut b) = (table(1), table(2));
+        let (to_a, to_b) =
+            ([1, 2].map(|node| PeerRef { network: NetworkId([1; 32]), node: NodeId([node; 32]) })).into();
+        a.upsert_peer(to_b, RemoteKeys { x25519: *b.public_key(), kem: None }).expect("new peer");
+        b.upsert_peer(to_a, RemoteKeys { x25519: *a.public_key(), kem: None }).expect("new peer");
+        let mut rng = ChaCha20Rng::from_seed([0; 32]);
+        let (now, source) = (Now { mono_us: 5, unix_s: 5 }, Source::Direct(([127, 0, 0, 1], 1).into()));
+        assert_eq!(a.seal(now, &mut rng, &to_b, b"x"), SealOutcome::Queued);
+        let (_, mut init) = a.poll_transmit().expect("initiation");
+        let FrameOutcome::Reply(mut reply) = b.handle_frame(now, &mut rng, &source, &mut init) else {
+            panic!("no response")
+        };
+        assert_eq!(a.handle_frame(now, &mut rng, &source, &mut reply), FrameOutcome::Established { peer: to_b });
+        while a.poll_transmit().is_some() {}
+        let slot = *a.by_name.get(&to_b).expect("peer");
+        let session = a.peer_mut(slot).and_then(|peer| peer.current.as_mut()).expect("session");
+        session.seal.set_counter(REJECT_AFTER_MESSAGES - 1);
+        assert!(matches!(a.seal(now, &mut rng, &to_b, b"last"), SealOutcome::Frame(_)));
+        assert!(a.poll_transmit().is_some(), "far above 2^60, so a rekey began");
+        for _ in 0..3 {
+            assert_eq!(a.seal(now, &mut rng, &to_b, b"beyond"), SealOutcome::Queued);
+        }
+    }
+}

@@ -68,3 +68,28 @@ pub(super) fn x25519(secret: &[u8; 32], public: &[u8; 32]) -> Option<Secret> {
     })
     .ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use static_assertions::assert_not_impl_any;
+
+    use super::Secret;
+    use crate::session::LocalIdentity;
+    use crate::session::cookie::{CookieSecrets, MacKey};
+    use crate::session::kem::KemKey;
+    use crate::session::record::{OpenState, SealState};
+
+    #[test]
+    fn pitfall_20_secret_types_cannot_be_compared_or_printed_and_macs_are_compared_in_constant_time() {
+        assert_not_impl_any!(Secret: PartialEq, Eq, std::fmt::Debug, Clone);
+        assert_not_impl_any!(LocalIdentity: PartialEq, Eq, std::fmt::Debug, Clone);
+        assert_not_impl_any!(KemKey: PartialEq, Eq, std::fmt::Debug, Clone);
+        assert_not_impl_any!(MacKey: PartialEq, Eq, std::fmt::Debug, Clone);
+        assert_not_impl_any!(CookieSecrets: PartialEq, Eq, std::fmt::Debug, Clone);
+        assert_not_impl_any!(SealState: PartialEq, Eq, std::fmt::Debug, Clone);
+        assert_not_impl_any!(OpenState: PartialEq, Eq, std::fmt::Debug, Clone);
+        // The one place that compares a mac we made with a mac we were given; AEAD tags are compared inside aws-lc.
+        let source = include_str!("cookie.rs");
+        assert!(source.contains(".ct_eq(mac)") && !source.contains("== mac") && !source.contains("== *mac"));
+    }
+}

@@ -52,6 +52,12 @@ impl SealState {
         Ok(Self { aead: Aead::new(suite, key.expose())?, counter: 0, receiver_index })
     }
 
+    /// Puts the counter where a test needs it.
+    #[cfg(test)]
+    pub(super) const fn set_counter(&mut self, counter: u64) {
+        self.counter = counter;
+    }
+
     /// The counter of the next record.
     pub(super) const fn counter(&self) -> u64 {
         self.counter
@@ -123,7 +129,7 @@ mod tests {
     fn pair(suite: Suite, counter: u64) -> (SealState, OpenState) {
         let key = Secret::new([7; 32]);
         let mut seal = SealState::new(suite, &key, 9).expect("32-byte key");
-        seal.counter = counter;
+        seal.set_counter(counter);
         (seal, OpenState::new(suite, &key).expect("32-byte key"))
     }
 

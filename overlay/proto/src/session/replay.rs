@@ -3,18 +3,19 @@
 /// Counters this far below the highest are too old. Covers 8 ms of reordering at 1 Mpps, more than any path we keep.
 pub(super) const WINDOW: u64 = 8192;
 /// One word more than the window needs, because its two ends share a word only when aligned.
-const WORDS: u64 = WINDOW / 64 + 1;
+const RING: usize = 8192 / 64 + 1;
+const WORDS: u64 = RING as u64;
 
 /// Which counters of one session were seen.
 pub(super) struct ReplayWindow {
     /// The highest accepted counter plus one.
     next: u64,
-    ring: [u64; WORDS as usize],
+    ring: [u64; RING],
 }
 
 impl ReplayWindow {
     pub(super) const fn new() -> Self {
-        Self { next: 0, ring: [0; WORDS as usize] }
+        Self { next: 0, ring: [0; RING] }
     }
 
     /// True when nothing was accepted yet.

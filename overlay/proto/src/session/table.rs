@@ -82,6 +82,12 @@ impl SessionTable {
         }
     }
 
+    /// Our own x25519 public key.
+    #[must_use]
+    pub const fn public_key(&self) -> &[u8; 32] {
+        &self.local_public
+    }
+
     /// Starts answering in this network. False when [`MAX_NETWORKS`] are active already.
     pub fn add_network(&mut self, network: NetworkId) -> bool {
         if self.networks.contains_key(&network) {
