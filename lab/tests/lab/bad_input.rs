@@ -88,29 +88,45 @@ fn a_port_or_a_state_folder_in_use_is_named() {
     assert!(a.json(&["status"]).is_ok(), "the first daemon did not notice");
 }
 
-#[test]
-fn without_root_or_without_a_daemon_the_line_says_so() {
-    let (_lab, _cn, mut a) = relay_and_node();
-    let nobody = |cmd: Vec<String>| {
-        let words = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"].map(str::to_owned);
-        Cmd::new(words.into_iter().chain(cmd)).within(&a.host.ns).finish().unwrap()
-    };
-    // nobody must be able to run the program and read the configuration: both go to a public place.
+/// Runs a copy of a program as the user nobody, from a place nobody can read.
+fn as_nobody(a: &Node, program: &Path, words: &[&str]) -> Finished {
     let dir = Path::new("/tmp").join(format!("nfl-{}-public", std::process::id()));
     fs::create_dir_all(&dir).unwrap();
     fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
-    let (program, config) = (dir.join("netflowd"), dir.join("netflow.toml"));
-    fs::copy(built_program("netflowd", "NETFLOWD_BIN").unwrap(), &program).unwrap();
-    fs::copy(a.config_path(), &config).unwrap();
-    let done = nobody([program.to_str().unwrap(), "--config", config.to_str().unwrap()].map(str::to_owned).to_vec());
+    let copy = dir.join("program");
+    fs::copy(program, &copy).unwrap();
+    fs::copy(a.config_path(), dir.join("netflow.toml")).unwrap();
+    let config = dir.join("netflow.toml");
+    let words = words.iter().map(|w| if *w == "CONFIG" { config.to_str().unwrap() } else { w });
+    let user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", copy.to_str().unwrap()];
+    let done = Cmd::new(user.into_iter().chain(words)).within(&a.host.ns).finish().unwrap();
     fs::remove_dir_all(&dir).unwrap();
-    refused(&done, 4, &["root"]);
+    done
+}
+
+#[test]
+fn without_root_or_without_a_daemon_the_line_says_so() {
+    let (_lab, _cn, mut a) = relay_and_node();
+    let program = built_program("netflowd", "NETFLOWD_BIN").unwrap();
+    refused(&as_nobody(&a, &program, &["--config", "CONFIG"]), 4, &["root"]);
     assert!(!a.state_dir().exists());
 
     refused(&a.netctl(&["status"]).unwrap(), 3, &["netflowd"]);
     a.start().unwrap();
     a.kill9();
     refused(&a.netctl(&["status"]).unwrap(), 3, &["netflowd"]);
+}
+
+#[test]
+fn pitfall_28_the_control_socket_is_closed_to_other_users() {
+    let (_lab, _cn, mut a) = relay_and_node();
+    a.start().unwrap();
+    let line = a.netctl_cmd(&["status"]).unwrap().line();
+    let words: Vec<&str> = line.split(' ').skip_while(|w| *w != "--socket").collect();
+    let netctl = built_program("netctl", "NETCTL_BIN").unwrap();
+    refused(&as_nobody(&a, &netctl, &words), 4, &[]);
+    let socket = fs::metadata(words[1]).unwrap().permissions().mode() & 0o777;
+    assert_eq!(socket & 0o007, 0, "mode {socket:o}");
 }
 
 #[test]
