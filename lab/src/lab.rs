@@ -13,7 +13,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -106,7 +105,7 @@ impl Lab {
         let id = format!("{PREFIX}{}x{}", std::process::id(), LABS.fetch_add(1, Ordering::Relaxed));
         let dir = target_dir()?.join("lab").join(&id);
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-        fs::DirBuilder::new().mode(0o700).create(run_dir(&id)).context("cannot make a folder in /run")?;
+        fs::create_dir(run_dir(&id)).context("cannot make a folder in /run")?;
         let exe = lab_binary()?;
         let watchdog = Cmd::new([exe.as_os_str(), "watchdog".as_ref(), id.as_ref()]).spawn_piped()?;
         let inet = Netns::create(&format!("{id}-inet"))?;
