@@ -18,7 +18,7 @@ const WANT_LEN: usize = 16;
 const KEEPALIVE_LEN: usize = 17;
 const ECHO_LEN: usize = 17;
 
-/// First byte of every inner message.
+/// First byte of every inner message. 0 is the null message, one byte, which the session layer keeps to itself.
 mod kind {
     pub(super) const KEEPALIVE: u8 = 1;
     pub(super) const HEADS: u8 = 2;
