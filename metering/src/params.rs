@@ -36,6 +36,12 @@ pub const AUDIT_BYTES: u64 = 128 << 20;
 pub const Z_BOUND: u64 = 6;
 /// Sampled records whose leaf an opening must show.
 pub const OPENED_RECORDS: usize = 8;
+/// Leaves of records an opening must show whatever was sampled: they catch a hop that hides samples it should have
+/// disclosed, which the opened samples cannot.
+pub const DRAWN_LEAVES: u64 = 4;
+/// Leaves of records one opening shows at most.
+pub const MAX_OPENED: usize = 12;
+const _: () = assert!(MAX_OPENED as u64 == OPENED_RECORDS as u64 + DRAWN_LEAVES);
 
 /// log2(1.01) x 65536: one per cent between two counts is free.
 pub const TAU0_Q16: u32 = 941;

@@ -1,12 +1,12 @@
 //! A node's commitment to one slot, and what it keeps to open it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ed25519_dalek::SigningKey;
 
 use super::records::RecordLog;
 use super::table::ClosedSlot;
-use crate::hash::{Hash, SampleKey};
+use crate::hash::SampleKey;
 use crate::ids::{Direction, FlowId, PartyKey, Slot};
 use crate::merkle::{RootBuilder, Tree};
 use crate::sample::{Level, may_be_audited};
@@ -22,7 +22,15 @@ enum Kept {
     /// All of them: the key is not known yet.
     All(RecordLog),
     /// What answers an audit at a level of `from..=to`.
-    Sampled { from: Level, to: Level, key: SampleKey, samples: Vec<Record>, leaves: BTreeMap<Record, LeafOpening> },
+    Sampled {
+        from: Level,
+        to: Level,
+        key: SampleKey,
+        samples: Vec<Record>,
+        /// Where the records are that some level's opening must show.
+        places: BTreeMap<Record, u32>,
+        leaves: BTreeMap<u32, LeafOpening>,
+    },
     /// Nothing: the lottery did not draw it.
     Nothing,
 }
@@ -95,24 +103,24 @@ impl SlotCommit {
     #[must_use]
     pub fn open(&self, flow: FlowId, direction: Direction, level: Level) -> Option<Opening> {
         let index = self.leaves.binary_search_by_key(&(flow, direction), |leaf| (leaf.flow, leaf.direction)).ok()?;
-        let Kept::Sampled { from, to, key, samples, leaves } = self.kept.get(index)? else { return None };
+        let Kept::Sampled { from, to, key, samples, places, leaves } = self.kept.get(index)? else { return None };
         if level < *from || level > *to {
             return None;
         }
         let samples = level.sample(*key, samples.iter().copied());
-        let mut opened = BTreeMap::new();
+        let leaf = *self.leaves.get(index)?;
+        let mut shown = Opening::drawn(*key, leaf.pkts);
         for record in Opening::chosen(*key, &samples) {
-            let leaf = leaves.get(&record)?;
-            opened.insert(leaf.index, leaf.clone());
+            shown.insert(*places.get(&record)?);
         }
         Some(Opening {
             level,
-            leaf: *self.leaves.get(index)?,
+            leaf,
             index: u32::try_from(index).ok()?,
             n_leaves: self.root.n_leaves,
             path: self.tree.path(index)?,
             samples,
-            opened: opened.into_values().collect(),
+            opened: shown.iter().map(|at| leaves.get(at).cloned()).collect::<Option<_>>()?,
         })
     }
 }
@@ -138,24 +146,23 @@ fn leaf_of(part: &ClosedSlot) -> SlotLeaf {
 fn sampled(log: &RecordLog, leaf: &SlotLeaf, key: SampleKey) -> Kept {
     let own = Level::of(u64::from(leaf.pkts));
     let (from, to) = (own.finer(LEVELS_AROUND), own.coarser(LEVELS_AROUND));
-    let hashes: Vec<Hash> = log.leaves().map(record_leaf).collect();
-    let tree = Tree::new(hashes);
+    let tree = Tree::new(log.leaves().map(record_leaf).collect());
     let samples = from.sample(key, log.iter());
-    let mut wanted: BTreeMap<Record, Option<LeafOpening>> = BTreeMap::new();
+    let mut wanted = BTreeSet::new();
     for level in from.to(to) {
-        let at_level = level.sample(key, samples.iter().copied());
-        wanted.extend(Opening::chosen(key, &at_level).into_iter().map(|record| (record, None)));
+        wanted.extend(Opening::chosen(key, &level.sample(key, samples.iter().copied())));
     }
-    for (index, records) in log.leaves().enumerate() {
-        for record in records {
-            if let Some(place) = wanted.get_mut(record)
-                && place.is_none()
-                && let (Ok(at), Some(path)) = (u32::try_from(index), tree.path(index))
-            {
-                *place = Some(LeafOpening { index: at, records: records.to_vec(), path });
-            }
+    let (mut places, mut leaves) = (BTreeMap::new(), BTreeMap::new());
+    let drawn = Opening::drawn(key, leaf.pkts);
+    for (index, records) in (0u32..).zip(log.leaves()) {
+        let here: Vec<Record> = records.iter().filter(|record| wanted.remove(*record)).copied().collect();
+        if here.is_empty() && !drawn.contains(&index) {
+            continue;
         }
+        if let Some(path) = tree.path(index as usize) {
+            leaves.insert(index, LeafOpening { index, records: records.to_vec(), path });
+        }
+        places.extend(here.into_iter().map(|record| (record, index)));
     }
-    let leaves = wanted.into_iter().filter_map(|(record, leaf)| Some((record, leaf?))).collect();
-    Kept::Sampled { from, to, key, samples, leaves }
+    Kept::Sampled { from, to, key, samples, places, leaves }
 }

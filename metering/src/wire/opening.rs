@@ -1,9 +1,11 @@
 //! What a hop shows of an audited flow-slot: its leaf, the sampled records, and eight of them under the root.
 
+use std::collections::BTreeSet;
+
 use super::{Object as _, Reader, Record, SlotLeaf, SlotRoot, WireError, record_leaf};
 use crate::hash::{Hash, SampleKey};
 use crate::merkle;
-use crate::params::{LEAF_RECORDS, MAX_PATH, MAX_SAMPLES, OPENED_RECORDS};
+use crate::params::{DRAWN_LEAVES, LEAF_RECORDS, MAX_OPENED, MAX_PATH, MAX_SAMPLES, OPENED_RECORDS};
 use crate::sample::Level;
 
 /// One Merkle leaf of records, shown with its path to the record root.
@@ -32,7 +34,7 @@ pub struct Opening {
     pub path: Vec<Hash>,
     /// The sampled records, sorted.
     pub samples: Vec<Record>,
-    /// Leaves that hold the records [`Opening::chosen`] names, by index.
+    /// Leaves that hold the records [`Opening::chosen`] names and those [`Opening::drawn`] names, by index.
     pub opened: Vec<LeafOpening>,
 }
 
@@ -45,11 +47,14 @@ pub enum OpeningFault {
     /// A shown record is not selected by the key.
     #[error("a disclosed record is not selected")]
     WrongSelection,
+    /// A shown leaf holds a selected record that was not disclosed.
+    #[error("a selected record was not disclosed")]
+    Hidden,
     /// A shown leaf of records is not under the record root.
     #[error("a leaf of records is not under the record root")]
     NotUnderRoot,
-    /// A record that had to be opened is in no shown leaf.
-    #[error("a chosen record was not opened")]
+    /// A record or a leaf that had to be opened was not.
+    #[error("a chosen record or a drawn leaf was not opened")]
     NotOpened,
 }
 
@@ -68,6 +73,14 @@ impl Opening {
         ranked.dedup();
         ranked.truncate(OPENED_RECORDS);
         ranked.into_iter().map(|(_, record)| record).collect()
+    }
+
+    /// The leaves that must be shown whatever was sampled, of a slot of `pkts` records: four draws of the key.
+    #[must_use]
+    pub fn drawn(flow_key: SampleKey, pkts: u32) -> BTreeSet<u32> {
+        let (key, n) = (flow_key.of_openings(), u64::from(record_leaves(pkts)));
+        let draws = (0..DRAWN_LEAVES).filter_map(|i| key.mac(&i.to_le_bytes()).checked_rem(n));
+        draws.filter_map(|index| u32::try_from(index).ok()).collect()
     }
 
     /// Checks everything one hop's opening can be checked for alone: the leaf under `slot_root`, the selection under
@@ -90,8 +103,15 @@ impl Opening {
         if !self.opened.iter().all(under) {
             return Err(OpeningFault::NotUnderRoot);
         }
+        let is_disclosed = |r: &Record| !self.level.selects(flow_key, *r) || self.samples.binary_search(r).is_ok();
+        if !self.opened.iter().flat_map(|o| &o.records).all(is_disclosed) {
+            return Err(OpeningFault::Hidden);
+        }
         let is_shown = |record: &Record| self.opened.iter().any(|o| o.records.contains(record));
-        if Self::chosen(flow_key, &self.samples).iter().all(is_shown) { Ok(()) } else { Err(OpeningFault::NotOpened) }
+        let is_open = |index: &u32| self.opened.iter().any(|o| o.index == *index);
+        let is_complete = Self::chosen(flow_key, &self.samples).iter().all(is_shown)
+            && Self::drawn(flow_key, self.leaf.pkts).iter().all(is_open);
+        if is_complete { Ok(()) } else { Err(OpeningFault::NotOpened) }
     }
 
     /// The encoding: version, kind, level, number of opened leaves; the leaf; index and number of leaves; path; number of
@@ -125,7 +145,7 @@ impl Opening {
         reader.constant(KIND_OPENING, "kind")?;
         let level = Level::from_byte(reader.u8()?)?;
         let n_opened = usize::from(reader.u8()?);
-        if n_opened > OPENED_RECORDS {
+        if n_opened > MAX_OPENED {
             return Err(WireError::Field("opened"));
         }
         let leaf = SlotLeaf::parse(&mut reader)?;
