@@ -11,6 +11,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use netflow_wire::{InviteId, NetworkId, NodeId, RelayInfo, Tier};
 
 use crate::identity::NodeKeys;
+pub use crate::relay::{Grant, HostedInfo, LinkId, Quota, RelayConfig, RelayStatus};
 use crate::session::PqMode;
 
 /// Smallest inner MTU: the IPv6 minimum link MTU (RFC 8200, 5).
@@ -22,10 +23,6 @@ pub const DEFAULT_MTU: u16 = MIN_MTU;
 pub const MAX_NETWORKS: usize = 16;
 /// Control links kept per network.
 pub const MAX_RELAYS_USED: usize = 4;
-
-/// A control link as the shell numbers it. Never reused by the shell within one process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LinkId(pub u64);
 
 /// Everything a node is told once.
 pub struct NodeConfig {
@@ -51,46 +48,6 @@ pub struct NodeConfig {
     pub aes_hardware: bool,
     /// Inner MTU of every network, at least [`MIN_MTU`].
     pub mtu: u16,
-}
-
-/// The relay service: whom it serves and how much.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RelayConfig {
-    /// UDP addresses others reach this relay at. Named in networks created on this node.
-    pub public_addrs: Vec<SocketAddr>,
-    /// What a network without a grant gets; `None`: only granted networks are served.
-    pub default_quota: Option<Quota>,
-    /// Agreements with networks.
-    pub grants: Vec<Grant>,
-    /// Most networks hosted.
-    pub max_networks: usize,
-    /// Most circuits open at a time, over all networks. Two labels each.
-    pub max_circuits: usize,
-}
-
-impl RelayConfig {
-    /// Default of `max_networks`.
-    pub const MAX_NETWORKS: usize = 1_024;
-    /// Default of `max_circuits`: about 100 bytes each, so 6.5 MB at the limit.
-    pub const MAX_CIRCUITS: usize = 65_536;
-}
-
-/// How much a network may relay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quota {
-    /// Bytes a day (UTC), both directions together, as they leave the relay.
-    pub bytes_per_day: u64,
-    /// Bits a second, both directions together.
-    pub rate_bps: u64,
-}
-
-/// An agreement to relay for one network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Grant {
-    /// Whose traffic.
-    pub network: NetworkId,
-    /// How much of it.
-    pub quota: Quota,
 }
 
 /// What the shell found on disk.
@@ -214,7 +171,7 @@ pub enum Output {
     Persist(Persist),
     /// Send one UDP datagram from the one socket.
     Datagram {
-        /// Where to. An IPv4 address may be v4-mapped or not, as the shell passed it in.
+        /// Where to. Never a v4-mapped address: a shell with a dual-stack socket maps it.
         to: SocketAddr,
         /// Payload.
         bytes: Vec<u8>,
@@ -680,52 +637,4 @@ pub struct PeerSession {
     pub rx_bytes: u64,
     /// Microseconds since something authentic arrived.
     pub idle_us: Option<u64>,
-}
-
-/// The relay service, for `netctl relay status`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RelayStatus {
-    /// Nodes with a bound address.
-    pub bindings: usize,
-    /// Circuits open.
-    pub circuits: usize,
-    /// Most circuits.
-    pub max_circuits: usize,
-    /// Wishes for peers that are offline.
-    pub wishes: usize,
-    /// Hosted networks.
-    pub networks: Vec<HostedInfo>,
-    /// Frames forwarded.
-    pub forwarded_frames: u64,
-    /// Bytes forwarded, as they left.
-    pub forwarded_bytes: u64,
-    /// Frames dropped: unknown label, wrong source address, hop limit.
-    pub dropped_frames: u64,
-    /// Frames dropped for rate or volume.
-    pub quota_dropped_frames: u64,
-}
-
-/// One hosted network.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct HostedInfo {
-    /// The network.
-    pub network: NetworkId,
-    /// Its name, as its log says.
-    pub name: String,
-    /// Members in the log.
-    pub members: usize,
-    /// Members attached now.
-    pub attached: usize,
-    /// Circuits open.
-    pub circuits: usize,
-    /// Joins waiting for their issuer.
-    pub pending_joins: usize,
-    /// What it may use.
-    pub quota: Quota,
-    /// Bytes relayed today.
-    pub used_today: u64,
-    /// Bytes relayed since the start.
-    pub forwarded_bytes: u64,
-    /// Frames dropped for rate or volume since the start.
-    pub quota_dropped_frames: u64,
 }

@@ -1,86 +1,276 @@
 //! The whole node as a state machine: links, datagrams and packets in, [`Output`]s out (architecture.md, "The grammar of every core").
+//!
+//! Cut by the state each part owns: [`network`] a network and what of it is on disk, [`links`] control links to relays,
+//! [`peers`] paths to other members, [`probes`] measurements under way. On top of them, by what they do: `control` (messages
+//! of relays), `sync` (logs), `join`, `circuits` (paths and handshakes), `inside` (packets), `commands` and `queries`.
 
 mod api;
+mod circuits;
+mod commands;
+mod control;
+mod create;
+mod fragments;
+mod inside;
+mod join;
+mod links;
+mod members;
+mod network;
+mod outbox;
+mod packet;
+mod peers;
+mod probes;
+mod queries;
+mod restore;
+mod sync;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use netflow_wire::{InviteId, NetworkId, NodeId, RelayInfo};
+use netflow_wire::relay::RelayFrame;
+use netflow_wire::{Datagram, FrameKind, NetworkId, NodeId, RelayInfo, Tier, classify_datagram};
 use rand_core::CryptoRng;
-use zeroize::Zeroizing;
 
 pub use api::*;
 
-use crate::policy::Policy;
+use self::links::Links;
+use self::network::Network;
+use self::outbox::{Local, Outbox, SELF_CLIENT, SELF_CLIENT_ADDR, SELF_RELAY_ADDR, SELF_SERVER};
+use self::peers::Peers;
+use self::probes::Probes;
+use crate::identity::{NodeKeys, SignedRecord};
+use crate::relay::{RelayOutput, RelayServer};
+use crate::session::{SessionEvent, SessionTable};
 use crate::time::Now;
 
-/// Surface first (bodies follow): signatures below are stable.
+/// Rounds of internal work after one input. Every round consumes something that was bounded when it came in; the limit is
+/// there so that a mistake costs a late packet and not the event loop.
+const MAX_ROUNDS: usize = 10_000;
+
+/// One overlay node, every tier.
+///
+/// Feed it with `handle_*`, then drain [`Node::poll_output`] and set a timer for [`Node::poll_timeout`]. Commands and queries
+/// may come at any time; drain the outputs after a command before showing its answer.
 pub struct Node {
-    outputs: std::collections::VecDeque<Output>,
+    keys: NodeKeys,
+    id: NodeId,
+    record: SignedRecord,
+    kem_key: Vec<u8>,
+    tier: Tier,
+    name: String,
+    software: String,
+    default_relays: Vec<RelayInfo>,
+    pq: crate::session::PqMode,
+    mtu: u16,
+    boot_epoch: u32,
+    rng: Box<dyn CryptoRng + Send>,
+    outbox: Outbox,
+    networks: BTreeMap<NetworkId, Network>,
+    links: Links,
+    sessions: SessionTable,
+    peers: Peers,
+    probes: Probes,
+    relay: Option<RelayServer>,
+    relay_config: Option<RelayConfig>,
+    counters: Counters,
 }
 
-#[allow(unused_variables, missing_docs, clippy::missing_errors_doc)]
 impl Node {
-    /// Starts a node on what the shell found on disk. Outputs are waiting afterwards (boot epoch, `NetworkUp`, links).
-    pub fn new(config: NodeConfig, restored: Restored, now: Now, rng: Box<dyn CryptoRng + Send>) -> Self { loop {} }
-
-    // ---- inputs; afterwards drain `poll_output`
     /// One datagram of ours (first byte 0x10..=0x1f); anything else is counted and dropped.
-    pub fn handle_datagram(&mut self, now: Now, from: SocketAddr, datagram: &mut [u8]) { }
+    pub fn handle_datagram(&mut self, now: Now, from: SocketAddr, datagram: &mut [u8]) {
+        self.counters.rx_datagrams = self.counters.rx_datagrams.saturating_add(1);
+        if from.ip().is_unspecified() {
+            self.counters.rx_unknown = self.counters.rx_unknown.saturating_add(1);
+            return;
+        }
+        self.datagram(now, canonical(from), datagram);
+        self.settle(now);
+    }
+
     /// One IP packet read from the TUN of `network`.
-    pub fn handle_inside(&mut self, now: Now, network: &NetworkId, packet: &[u8]) { }
+    pub fn handle_inside(&mut self, now: Now, network: &NetworkId, packet: &[u8]) {
+        self.packet_from_inside(now, network, packet);
+        self.settle(now);
+    }
+
     /// A control link is up; `peer` is the key the other side proved. `outgoing`: this side dialled.
-    pub fn handle_link_up(&mut self, now: Now, link: LinkId, peer: NodeId, remote: SocketAddr, outgoing: bool) { }
-    /// A dial asked for by `Output::LinkConnect` failed; `error` is one line for people.
-    pub fn handle_link_failed(&mut self, now: Now, node: &NodeId, error: &str) { }
-    /// One control message (CBOR, without its length prefix).
-    pub fn handle_link_message(&mut self, now: Now, link: LinkId, message: &[u8]) { }
+    /// `remote` is also where datagrams for (or from) the other side's data path go.
+    pub fn handle_link_up(&mut self, now: Now, link: LinkId, peer: NodeId, remote: SocketAddr, outgoing: bool) {
+        if outgoing {
+            self.relay_link_up(now, link, peer, canonical(remote));
+        } else if let Some(relay) = &mut self.relay {
+            relay.handle_link_up(now, link, peer);
+        } else {
+            self.outbox.close(link);
+        }
+        self.settle(now);
+    }
+
+    /// A dial asked for by [`Output::LinkConnect`] failed; `error` is one line for people.
+    pub fn handle_link_failed(&mut self, now: Now, node: &NodeId, error: &str) {
+        self.links.link_failed(now, node, error);
+    }
+
+    /// One control message (CBOR, without its length prefix). A message that does not parse closes the link.
+    pub fn handle_link_message(&mut self, now: Now, link: LinkId, message: &[u8]) {
+        match netflow_wire::ControlMessage::decode(message) {
+            Ok(message) => self.link_message(now, link, message),
+            Err(_) => {
+                self.counters.rx_refused = self.counters.rx_refused.saturating_add(1);
+                self.outbox.close(link);
+                self.link_gone(now, link);
+            }
+        }
+        self.settle(now);
+    }
+
     /// The remote address of a link changed (QUIC migration).
-    pub fn handle_link_address(&mut self, now: Now, link: LinkId, remote: SocketAddr) { }
+    pub fn handle_link_address(&mut self, now: Now, link: LinkId, remote: SocketAddr) {
+        if let Some(relay) = &mut self.relay {
+            relay.handle_link_address(now, link, canonical(remote), self.rng.as_mut());
+        }
+        self.settle(now);
+    }
+
     /// A link is gone.
-    pub fn handle_link_down(&mut self, now: Now, link: LinkId) { }
-    /// Timers. Call when `poll_timeout` is reached; calling early is harmless.
-    pub fn handle_timeout(&mut self, now: Now) { }
-    /// When `handle_timeout` is due, in `Now::mono_us`.
-    pub fn poll_timeout(&self) -> Option<u64> { None }
+    pub fn handle_link_down(&mut self, now: Now, link: LinkId) {
+        self.link_gone(now, link);
+        self.settle(now);
+    }
+
+    /// Timers. Call when [`Node::poll_timeout`] is reached; calling early is harmless.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.sessions.handle_timeout(now, self.rng.as_mut());
+        if let Some(relay) = &mut self.relay {
+            relay.handle_timeout(now);
+        }
+        self.links_timeout(now);
+        self.joins_timeout(now);
+        self.peers_timeout(now);
+        self.probes_timeout(now);
+        self.settle(now);
+    }
+
+    /// When [`Node::handle_timeout`] is due, in [`Now::mono_us`].
+    pub fn poll_timeout(&self) -> Option<u64> {
+        let relay = self.relay.as_ref().and_then(RelayServer::poll_timeout);
+        let own = [self.links.poll_timeout(), self.next_join_due(), self.next_peer_due(), self.next_probe_due()];
+        own.into_iter().chain([relay, self.sessions.poll_timeout()]).flatten().min()
+    }
+
     /// The next side effect.
-    pub fn poll_output(&mut self) -> Option<Output> { self.outputs.pop_front() }
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outbox.pop()
+    }
 
-    // ---- commands; perform the outputs before showing the answer
-    pub fn create_network(&mut self, now: Now, name: &str, options: &CreateOptions) -> Result<NetworkId, CommandError> { loop {} }
-    pub fn create_invite(&mut self, now: Now, network: &NetworkId, options: &InviteOptions) -> Result<IssuedInvite, CommandError> { loop {} }
-    pub fn cancel_invite(&mut self, now: Now, network: &NetworkId, invite: &InviteId) -> Result<(), CommandError> { loop {} }
-    /// Starts to join; `JoinCompleted` or `JoinFailed` follows. Running it again with the same token goes on with the same join.
-    pub fn join(&mut self, now: Now, token: &str) -> Result<NetworkId, CommandError> { loop {} }
-    /// Forgets a network. Refused with `Conflict` when the owner key is here and `force` is not set.
-    pub fn leave(&mut self, now: Now, network: &NetworkId, force: bool) -> Result<(), CommandError> { loop {} }
-    pub fn set_up(&mut self, now: Now, network: &NetworkId, up: bool) -> Result<(), CommandError> { loop {} }
-    pub fn revoke(&mut self, now: Now, network: &NetworkId, node: &NodeId) -> Result<(), CommandError> { loop {} }
-    pub fn set_tags(&mut self, now: Now, network: &NetworkId, node: &NodeId, tags: &[String]) -> Result<(), CommandError> { loop {} }
-    pub fn rename_member(&mut self, now: Now, network: &NetworkId, node: &NodeId, name: &str) -> Result<(), CommandError> { loop {} }
-    pub fn set_policy(&mut self, now: Now, network: &NetworkId, policy: &Policy) -> Result<(), CommandError> { loop {} }
-    pub fn add_admin(&mut self, now: Now, network: &NetworkId, node: &NodeId) -> Result<(), CommandError> { loop {} }
-    pub fn remove_admin(&mut self, now: Now, network: &NetworkId, node: &NodeId) -> Result<(), CommandError> { loop {} }
-    pub fn set_relays(&mut self, now: Now, network: &NetworkId, relays: &[RelayInfo]) -> Result<(), CommandError> { loop {} }
-    /// The owner's secret key (ed25519 seed), for a sealed backup.
-    pub fn owner_key(&self, network: &NetworkId) -> Result<Zeroizing<[u8; 32]>, CommandError> { loop {} }
-    /// Puts an owner key back on a node that is a member. Refused when it is not the owner of `network`.
-    pub fn import_owner(&mut self, now: Now, network: &NetworkId, seed: &[u8; 32]) -> Result<(), CommandError> { loop {} }
-    /// Starts `count` probes (1..=10,000) every `interval_us`; events `PingReply` / `PingLost` carry the returned number.
-    pub fn ping(&mut self, now: Now, network: &NetworkId, node: &NodeId, count: u32, interval_us: u64) -> Result<u64, CommandError> { loop {} }
-    /// Ends a ping early.
-    pub fn stop_ping(&mut self, ping: u64) { }
-    /// Reload of the configuration: relays for networks created later.
-    pub fn set_default_relays(&mut self, relays: Vec<RelayInfo>) { }
-    /// Reload of the configuration: grants and quotas; circuits of networks that lost theirs are closed.
-    pub fn set_relay_config(&mut self, now: Now, relay: Option<RelayConfig>) { }
+    // ---- inside
 
-    // ---- queries
-    pub fn node_id(&self) -> NodeId { loop {} }
-    pub fn status(&self, now: Now) -> NodeStatus { loop {} }
-    pub fn networks(&self) -> Vec<NetworkInfo> { loop {} }
-    pub fn members(&self, network: &NetworkId) -> Result<Vec<MemberInfo>, CommandError> { loop {} }
-    pub fn peers(&self, now: Now, network: &NetworkId) -> Result<Vec<PeerInfo>, CommandError> { loop {} }
-    pub fn policy(&self, network: &NetworkId) -> Result<Policy, CommandError> { loop {} }
-    /// `None` when this node does not relay.
-    pub fn relay_status(&self) -> Option<RelayStatus> { None }
+    fn datagram(&mut self, now: Now, from: SocketAddr, datagram: &mut [u8]) {
+        let known = match classify_datagram(datagram) {
+            Datagram::Frame(kind) => match kind {
+                FrameKind::Relay => self.relayed(now, from, datagram),
+                FrameKind::RelayBind | FrameKind::RelayBindConfirm => match &mut self.relay {
+                    Some(relay) => relay.handle_frame(now, from, kind, datagram, self.rng.as_mut()),
+                    None => false,
+                },
+                FrameKind::RelayChallenge | FrameKind::RelayBound => self.bind_frame(now, from, kind, datagram),
+                // No direct paths yet: a session frame without a circuit comes from nobody we talk to.
+                FrameKind::HandshakeInit | FrameKind::HandshakeResponse | FrameKind::CookieReply | FrameKind::Data => {
+                    false
+                }
+            },
+            Datagram::Stun | Datagram::Quic | Datagram::Unknown => false,
+        };
+        if !known {
+            self.counters.rx_unknown = self.counters.rx_unknown.saturating_add(1);
+        }
+    }
+
+    /// Frame 0x18: for a circuit of ours, or to be sent on by our relay service.
+    fn relayed(&mut self, now: Now, from: SocketAddr, datagram: &mut [u8]) -> bool {
+        let Ok(mut frame) = RelayFrame::new_checked(&mut *datagram) else { return false };
+        let (label, epoch) = (frame.label(), frame.epoch());
+        if let Some((peer, relay)) = self.peers.by_label(from, label) {
+            let via = self.peers.get(&peer).and_then(|state| state.path_via(&relay));
+            return via.filter(|(_, _, _, expected)| *expected == epoch).is_some_and(|path| {
+                self.session_frame(now, peer, path, frame.inner_mut());
+                true
+            });
+        }
+        match &mut self.relay {
+            Some(relay) => relay.handle_frame(now, from, FrameKind::Relay, datagram, self.rng.as_mut()),
+            None => false,
+        }
+    }
+
+    /// Does the work that an input left behind, until nothing is left.
+    fn settle(&mut self, now: Now) {
+        for _ in 0..MAX_ROUNDS {
+            if !(self.settle_relay() | self.settle_sessions(now) | self.settle_local(now)) {
+                break;
+            }
+        }
+        self.counters.queue_full = self.counters.queue_full.saturating_add(std::mem::take(&mut self.outbox.dropped));
+    }
+
+    fn settle_relay(&mut self) -> bool {
+        let Some(relay) = &mut self.relay else { return false };
+        let mut busy = false;
+        while let Some(output) = relay.poll_output() {
+            busy = true;
+            match output {
+                RelayOutput::Send { link, message } => self.outbox.send(link, message),
+                RelayOutput::Close { link } => self.outbox.close(link),
+                RelayOutput::Datagram { to, bytes } => self.outbox.datagram(to, bytes),
+                RelayOutput::Append { network, raw } => self.outbox.persist(Persist::HostedAppend { network, raw }),
+                RelayOutput::Meta { network, bytes } => self.outbox.persist(Persist::HostedMeta { network, bytes }),
+                RelayOutput::Remove { network } => self.outbox.persist(Persist::HostedRemove { network }),
+            }
+        }
+        busy
+    }
+
+    fn settle_sessions(&mut self, now: Now) -> bool {
+        let mut busy = false;
+        while let Some((peer, frame)) = self.sessions.poll_transmit() {
+            busy = true;
+            self.send_frame(&peer, None, &frame);
+        }
+        while let Some(event) = self.sessions.poll_event() {
+            busy = true;
+            match event {
+                SessionEvent::Established { peer, .. } => self.session_established(now, peer),
+                // Pings time out by themselves and say why; what else waited is gone.
+                SessionEvent::HandshakeFailed { .. } | SessionEvent::Expired { .. } => {}
+            }
+        }
+        busy
+    }
+
+    fn settle_local(&mut self, now: Now) -> bool {
+        let mut busy = false;
+        while let Some(local) = self.outbox.pop_local() {
+            busy = true;
+            match local {
+                Local::ToServer(message) => {
+                    if let Some(relay) = &mut self.relay {
+                        relay.handle_message(now, SELF_SERVER, message, self.rng.as_mut());
+                    }
+                }
+                Local::ToClient(message) => self.link_message(now, SELF_CLIENT, message),
+                Local::DatagramToServer(mut bytes) => self.datagram(now, SELF_CLIENT_ADDR, &mut bytes),
+                Local::DatagramToClient(mut bytes) => self.datagram(now, SELF_RELAY_ADDR, &mut bytes),
+            }
+            // The relay's own queue comes first: a circuit must be known before its frames.
+            self.settle_relay();
+        }
+        busy
+    }
+}
+
+/// One spelling per address: a v4-mapped IPv6 address is the IPv4 address.
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    match addr.ip().to_canonical() {
+        ip if ip == addr.ip() => addr,
+        ip => SocketAddr::new(ip, addr.port()),
+    }
 }

@@ -1,1 +1,21 @@
-//! Relay service and its client.
+//! Relay circuits, both ends: the service others use ([`RelayServer`]) and this node's bindings at the relays it uses.
+//!
+//! Spec: `docs/spec/wire.md`, sections "Relay" and "Relay bind". A relay is trusted with availability only.
+
+mod auth;
+mod batch;
+mod bind;
+mod circuits;
+mod client;
+mod config;
+mod hosted;
+mod quota;
+mod server;
+mod server_log;
+mod wishes;
+
+pub(crate) use batch::{Pull, batches, gap_ranges};
+pub(crate) use client::{BindClient, BindProgress};
+pub use config::{Grant, HostedInfo, LinkId, Quota, RelayConfig, RelayStatus};
+pub(crate) use server_log::reason_of;
+pub use server::{RelayOutput, RelayServer};

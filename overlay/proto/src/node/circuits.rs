@@ -1,0 +1,309 @@
+//! From a peer to datagrams and back: circuits on demand, sealed frames over the primary path, keepalives.
+
+use std::net::SocketAddr;
+
+use netflow_wire::control::{ControlMessage, circuit_reason};
+use netflow_wire::inner::Inner;
+use netflow_wire::relay::{INITIAL_HOP_LIMIT, RelayRepr};
+use netflow_wire::{NetworkId, NodeId};
+
+use super::Node;
+use super::api::Event;
+use crate::session::{FrameOutcome, PeerRef, SealOutcome, Source};
+use crate::time::{Now, SECOND_US};
+
+/// A path as it is sent on: relay, address, label, epoch.
+pub(super) type Via = (NodeId, SocketAddr, u32, u16);
+
+/// Distance of keepalives on a session with recent traffic. NAT mappings live at least 30 s in practice (RFC 4787 asks for 120).
+pub(super) const KEEPALIVE_US: u64 = 25 * SECOND_US;
+/// How long after the last traffic a session counts as used.
+const RECENT_US: u64 = 180 * SECOND_US;
+/// Circuits of a peer without traffic are given back after this time.
+const IDLE_US: u64 = 600 * SECOND_US;
+/// Pause after a circuit was refused for want of quota or room.
+const REFUSED_PAUSE_US: u64 = 30 * SECOND_US;
+/// The relay keeps a wish for an offline peer and tells us; asking again is only against lost state.
+const OFFLINE_PAUSE_US: u64 = 60 * SECOND_US;
+
+impl Node {
+    /// Seals one inner packet or message for a peer and sends it; keeps it while there is no path or no session.
+    /// `false`: it cannot be sent.
+    pub(super) fn send_plain(&mut self, now: Now, peer: PeerRef, plaintext: &[u8], via: Option<&NodeId>) -> bool {
+        let Some(state) = self.peers.entry(peer) else {
+            self.counters.queue_full = self.counters.queue_full.saturating_add(1);
+            return false;
+        };
+        if state.last_traffic_us == 0 {
+            state.last_traffic_us = now.mono_us;
+        }
+        if state.primary().is_none() {
+            if !state.wait(plaintext) {
+                self.counters.queue_full = self.counters.queue_full.saturating_add(1);
+            }
+            self.want_circuits(now, peer);
+            return true;
+        }
+        match self.sessions.seal(now, self.rng.as_mut(), &peer, plaintext) {
+            SealOutcome::Frame(frame) => {
+                self.send_frame(&peer, via, &frame);
+                true
+            }
+            SealOutcome::Queued => true,
+            SealOutcome::NoPeer | SealOutcome::Refused(_) => {
+                self.counters.rx_refused = self.counters.rx_refused.saturating_add(1);
+                false
+            }
+        }
+    }
+
+    pub(super) fn send_inner(&mut self, now: Now, peer: PeerRef, inner: &Inner<'_>) {
+        if let Ok(plaintext) = inner.to_vec() {
+            self.send_plain(now, peer, &plaintext, None);
+        }
+    }
+
+    /// Sends an end-to-end frame over a path, or over the primary one.
+    pub(super) fn send_frame(&mut self, peer: &PeerRef, via: Option<&NodeId>, frame: &[u8]) {
+        let Some(state) = self.peers.get(peer) else { return };
+        let path = via.and_then(|relay| state.path_via(relay)).or_else(|| state.primary());
+        if let Some((_, addr, label, epoch)) = path {
+            let header = RelayRepr { hop_limit: INITIAL_HOP_LIMIT, epoch, label };
+            self.outbox.datagram(addr, header.wrap(frame));
+        }
+    }
+
+    /// One frame that came over a circuit of ours.
+    pub(super) fn session_frame(&mut self, now: Now, expected: PeerRef, path: Via, frame: &mut [u8]) {
+        let (relay, addr, label, epoch) = path;
+        let source = Source::Relayed { relay: addr, label };
+        match self.sessions.handle_frame(now, self.rng.as_mut(), &source, frame) {
+            FrameOutcome::Inner { peer, plaintext } if peer == expected => {
+                self.heard(now, &peer, &relay);
+                if let Some(plaintext) = frame.get(plaintext) {
+                    self.inner_received(now, peer, &relay, plaintext);
+                }
+            }
+            FrameOutcome::Established { peer } | FrameOutcome::Accepted { peer } if peer == expected => {
+                self.heard(now, &peer, &relay);
+            }
+            FrameOutcome::Reply(bytes) => {
+                let header = RelayRepr { hop_limit: INITIAL_HOP_LIMIT, epoch, label };
+                self.outbox.datagram(addr, header.wrap(&bytes));
+            }
+            FrameOutcome::CookieTaken { .. } => {}
+            // The relay put a frame on the circuit of another peer. It is authentic, but who mixes up circuits is not to be helped.
+            FrameOutcome::Inner { .. }
+            | FrameOutcome::Established { .. }
+            | FrameOutcome::Accepted { .. }
+            | FrameOutcome::Drop(_) => {
+                self.counters.rx_refused = self.counters.rx_refused.saturating_add(1);
+            }
+        }
+    }
+
+    /// Something authentic came over a path: it works.
+    fn heard(&mut self, now: Now, peer: &PeerRef, relay: &NodeId) {
+        if let Some(state) = self.peers.get_mut(peer)
+            && let Some(path) = state.paths.get_mut(relay)
+            && path.lost > 0
+        {
+            path.lost = 0;
+            state.choose(now);
+        }
+    }
+
+    fn inner_received(&mut self, now: Now, peer: PeerRef, relay: &NodeId, plaintext: &[u8]) {
+        match Inner::parse(plaintext) {
+            Ok(Inner::Ip(packet)) => self.packet_from_peer(now, peer, packet),
+            Ok(Inner::Keepalive { heads_digest }) => self.digest_from_peer(now, peer, &heads_digest),
+            Ok(Inner::Heads(heads)) => self.heads_from_peer(now, peer, &heads),
+            Ok(Inner::Pull(ranges)) => self.pull_by_peer(now, peer, &ranges),
+            Ok(Inner::EntryFragment(fragment)) => self.fragment_from_peer(now, peer, &fragment),
+            Ok(Inner::Ping { id, t }) => {
+                if let Ok(answer) = (Inner::Pong { id, t }).to_vec() {
+                    self.send_plain(now, peer, &answer, Some(relay));
+                }
+            }
+            Ok(Inner::Pong { id, .. }) => self.pong(now, peer, relay, id),
+            Err(_) => self.counters.rx_refused = self.counters.rx_refused.saturating_add(1),
+        }
+    }
+
+    // ---- sessions
+
+    pub(super) fn session_established(&mut self, now: Now, peer: PeerRef) {
+        self.outbox.event(Event::PeerEstablished { network: peer.network, node: peer.node });
+        if let Some(state) = self.peers.entry(peer) {
+            state.last_traffic_us = now.mono_us;
+            for path in state.paths.values_mut() {
+                path.next_probe_us = now.mono_us;
+            }
+        }
+        self.send_keepalive(now, peer);
+        self.want_circuits(now, peer);
+    }
+
+    fn send_keepalive(&mut self, now: Now, peer: PeerRef) {
+        let Some(network) = self.networks.get(&peer.network) else { return };
+        let inner = Inner::Keepalive { heads_digest: network.log.digest() };
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.keepalive_us = Some(now.after(KEEPALIVE_US));
+        }
+        self.send_inner(now, peer, &inner);
+    }
+
+    // ---- circuits
+
+    /// Asks for a circuit at every relay where both could be, unless asked a moment ago.
+    pub(super) fn want_circuits(&mut self, now: Now, peer: PeerRef) {
+        let relays = self.links.usable(&peer.network);
+        let Some(state) = self.peers.get_mut(&peer) else { return };
+        let mut ask = Vec::new();
+        for relay in relays {
+            if state.want(now, relay)
+                && let Some((link, _)) = self.links.get(&relay).and_then(super::links::RelayLink::up)
+            {
+                ask.push(link);
+            }
+        }
+        for link in ask {
+            self.outbox.send(link, ControlMessage::CircuitOpen { network: peer.network, peer: peer.node });
+        }
+    }
+
+    /// A relay became usable: ask it for what waits, and again for what was open (its labels may be new).
+    pub(super) fn reopen_circuits(&mut self, now: Now, relay: &NodeId, only: Option<&NetworkId>) {
+        let Some(served) = self.links.get(relay) else { return };
+        let Some((link, _)) = served.up().filter(|_| served.bind.is_bound()) else { return };
+        let mut ask = Vec::new();
+        for (peer, state) in self.peers.iter_mut() {
+            let here = only.is_none_or(|network| *network == peer.network) && served.is_attached(&peer.network);
+            let open = state.path_via(relay).is_some();
+            let used = state.has_waiting() || (state.last_traffic_us > 0 && now.since(state.last_traffic_us) < RECENT_US);
+            if here && (open || used) {
+                let _ = state.want(now, *relay);
+                ask.push(*peer);
+            }
+        }
+        for peer in ask {
+            self.outbox.send(link, ControlMessage::CircuitOpen { network: peer.network, peer: peer.node });
+        }
+    }
+
+    pub(super) fn circuit_opened(&mut self, now: Now, relay: NodeId, network: NetworkId, node: NodeId, label: u32, epoch: u16) {
+        let Some((_, addr)) = self.links.get(&relay).and_then(super::links::RelayLink::up) else { return };
+        let Some(state) = self.networks.get(&network).filter(|state| state.is_up() && state.uses_relay(&relay)) else {
+            return;
+        };
+        // The relay's copy of the log may be ahead of ours, but a node revoked here gets no circuit.
+        if node == self.id || label == 0 || state.log.state().is_revoked(&node) {
+            return;
+        }
+        let peer = PeerRef { network, node };
+        if !self.peers.open(now, peer, relay, addr, label, epoch) {
+            return;
+        }
+        self.flush_waiting(now, peer);
+    }
+
+    /// A path is there: what waited for it is sealed now, and a handshake that found no path starts over.
+    fn flush_waiting(&mut self, now: Now, peer: PeerRef) {
+        let Some(state) = self.peers.get_mut(&peer) else { return };
+        let waiting = state.take_waiting();
+        let idle = waiting.is_empty();
+        for packet in waiting {
+            self.send_plain(now, peer, &packet, None);
+        }
+        if idle && self.sessions.info(&peer).is_none() && self.probes.wants(&peer) {
+            let _ = self.sessions.initiate(now, self.rng.as_mut(), &peer);
+        }
+    }
+
+    pub(super) fn circuit_closed(
+        &mut self,
+        now: Now,
+        relay: NodeId,
+        network: NetworkId,
+        node: NodeId,
+        label: u32,
+        reason: u8,
+    ) {
+        let peer = PeerRef { network, node };
+        let Some(state) = self.peers.get(&peer) else { return };
+        // The answer to an earlier question must not close what was opened since.
+        if let Some((_, _, open, _)) = state.path_via(&relay)
+            && open != label
+        {
+            return;
+        }
+        let pause = match reason {
+            circuit_reason::PEER_OFFLINE => OFFLINE_PAUSE_US,
+            _ => REFUSED_PAUSE_US,
+        };
+        self.peers.closed(now, &peer, &relay, pause);
+        self.probes.path_closed(&peer, &relay);
+    }
+
+    // ---- timers
+
+    pub(super) fn peers_timeout(&mut self, now: Now) {
+        let mut keepalives = Vec::new();
+        let mut pulls = Vec::new();
+        let mut idle = Vec::new();
+        let mut wants = Vec::new();
+        for (peer, state) in self.peers.iter_mut() {
+            let quiet = now.since(state.last_traffic_us);
+            if state.keepalive_us.is_some_and(|due| due <= now.mono_us) {
+                state.keepalive_us = None;
+                if quiet < RECENT_US {
+                    keepalives.push(*peer);
+                }
+            }
+            if state.sync.check_us.is_some_and(|due| due <= now.mono_us) {
+                pulls.push(*peer);
+            }
+            if state.has_waiting() {
+                wants.push(*peer);
+            } else if quiet >= IDLE_US {
+                idle.push(*peer);
+            }
+        }
+        for peer in keepalives {
+            if self.sessions.info(&peer).is_some() {
+                self.send_keepalive(now, peer);
+            }
+        }
+        for peer in pulls {
+            self.pull_from_peer(now, peer);
+        }
+        for peer in wants {
+            self.want_circuits(now, peer);
+            if let Some(state) = self.peers.get_mut(&peer) {
+                state.defer_wants(now);
+            }
+        }
+        for peer in idle {
+            self.give_back(peer);
+        }
+    }
+
+    /// Closes the circuits of a peer nobody talks to any more. Its session keys stay with the session table.
+    fn give_back(&mut self, peer: PeerRef) {
+        for relay in self.peers.remove(&peer) {
+            if let Some((link, _)) = self.links.get(&relay).and_then(super::links::RelayLink::up) {
+                let (network, peer, reason) = (peer.network, peer.node, circuit_reason::PEER_OFFLINE);
+                self.outbox.send(link, ControlMessage::CircuitClosed { network, peer, label: 0, reason });
+            }
+        }
+    }
+
+    pub(super) fn next_peer_due(&self) -> Option<u64> {
+        let due = |state: &super::peers::Peer| {
+            let retry = if state.has_waiting() { state.next_want() } else { None };
+            let idle = Some(state.last_traffic_us.saturating_add(IDLE_US)).filter(|_| !state.has_waiting());
+            [state.keepalive_us, state.sync.check_us, retry, idle].into_iter().flatten().min()
+        };
+        self.peers.iter().filter_map(|(_, state)| due(state)).min()
+    }
+}

@@ -1,0 +1,150 @@
+//! Acting on what the log says: who is a peer, who is out, whether this node itself still belongs.
+
+use netflow_wire::control::{ControlMessage, circuit_reason};
+use netflow_wire::{NetworkId, NodeId};
+
+use super::Node;
+use super::api::{DownReason, Event, NetworkPlan, Persist};
+use super::network::Phase;
+use crate::netlog::Member;
+use crate::session::{PeerRef, RemoteKeys};
+use crate::time::Now;
+
+impl Node {
+    /// The log of a network changed. Keys and circuits of whoever is out are gone when this returns.
+    pub(super) fn log_changed(&mut self, now: Now, id: NetworkId) {
+        let Some(network) = self.networks.get(&id) else { return };
+        let state = network.log.state();
+        let (member, revoked) = (state.is_member(&self.id), state.is_revoked(&self.id));
+        match &network.phase {
+            Phase::Joining(_) if member => self.join_completed(now, id),
+            Phase::Joining(_) => {}
+            Phase::Member { .. } if revoked || !member => self.revoked(now, id),
+            Phase::Member { up } => {
+                if *up {
+                    self.sync_peers(now, id);
+                    self.plan_changed(id);
+                    self.refresh_links(now);
+                }
+                self.outbox.event(Event::MembershipChanged { network: id });
+            }
+            // An owner or admin let this node in again.
+            Phase::Revoked if member => {
+                if let Some(network) = self.networks.get_mut(&id) {
+                    network.phase = Phase::Member { up: true };
+                }
+                self.bring_up(now, id);
+            }
+            Phase::Revoked => {}
+        }
+    }
+
+    /// Starts carrying traffic in a network this node is a member of.
+    pub(super) fn bring_up(&mut self, now: Now, id: NetworkId) {
+        self.sessions.add_network(id);
+        self.sync_peers(now, id);
+        self.plan_changed(id);
+        self.refresh_links(now);
+    }
+
+    /// Stops: every session and path of the network is gone.
+    pub(super) fn take_down(&mut self, now: Now, id: NetworkId, reason: DownReason) {
+        self.sessions.remove_network(&id);
+        for peer in self.peers.of_network(&id) {
+            self.drop_peer(peer, circuit_reason::PEER_OFFLINE);
+        }
+        self.probes.forget_network(&id);
+        let relays: Vec<NodeId> = self.links.iter().map(|(relay, _)| *relay).collect();
+        for relay in relays {
+            if let Some(state) = self.links.get_mut(&relay) {
+                state.attachments.remove(&id);
+            }
+        }
+        if let Some(network) = self.networks.get_mut(&id)
+            && network.plan.take().is_some()
+        {
+            self.outbox.event(Event::NetworkDown { network: id, reason });
+        }
+        self.refresh_links(now);
+    }
+
+    /// Removes every trace of a network, on disk too.
+    pub(super) fn forget_network(&mut self, now: Now, id: &NetworkId) {
+        self.take_down(now, *id, DownReason::Left);
+        self.networks.remove(id);
+        self.outbox.persist(Persist::NetworkRemove { network: *id });
+        self.refresh_links(now);
+    }
+
+    /// This node is out.
+    fn revoked(&mut self, now: Now, id: NetworkId) {
+        let Some(network) = self.networks.get_mut(&id) else { return };
+        network.phase = Phase::Revoked;
+        self.outbox.event(Event::MemberRevoked { network: id, node: self.id });
+        self.take_down(now, id, DownReason::Revoked);
+    }
+
+    /// Brings session keys and circuits in line with the members.
+    fn sync_peers(&mut self, now: Now, id: NetworkId) {
+        let Some(network) = self.networks.get(&id) else { return };
+        let members = network.log.state().members();
+        let mut out: Vec<PeerRef> = self.peers.of_network(&id);
+        out.retain(|peer| !members.contains_key(&peer.node));
+        let gone: Vec<NodeId> = network.keyed.iter().filter(|node| !members.contains_key(node)).copied().collect();
+        let mut keyed = std::collections::BTreeSet::new();
+        for member in members.values().filter(|member| member.node != self.id) {
+            let peer = PeerRef { network: id, node: member.node };
+            if self.sessions.upsert_peer(peer, remote_keys(member)).is_ok() {
+                keyed.insert(member.node);
+            }
+        }
+        for peer in out {
+            self.drop_peer(peer, circuit_reason::REVOKED);
+        }
+        for node in gone {
+            self.sessions.remove_peer(&PeerRef { network: id, node });
+            self.outbox.event(Event::MemberRevoked { network: id, node });
+        }
+        if let Some(network) = self.networks.get_mut(&id) {
+            network.keyed = keyed;
+            network.engine.handle_timeout(now);
+        }
+    }
+
+    /// Session, paths, circuits and probes of one peer.
+    fn drop_peer(&mut self, peer: PeerRef, reason: u8) {
+        self.sessions.remove_peer(&peer);
+        self.probes.forget_peer(&peer);
+        for relay in self.peers.remove(&peer) {
+            if let Some((link, _)) = self.links.get(&relay).and_then(super::links::RelayLink::up) {
+                let (network, peer) = (peer.network, peer.node);
+                self.outbox.send(link, ControlMessage::CircuitClosed { network, peer, label: 0, reason });
+            }
+        }
+    }
+
+    /// Tells the shell the addresses, when they are new.
+    fn plan_changed(&mut self, id: NetworkId) {
+        let Some(network) = self.networks.get_mut(&id) else { return };
+        let state = network.log.state();
+        let Some(own) = state.member(&self.id) else { return };
+        let plan = NetworkPlan {
+            network: id,
+            name: state.name().to_owned(),
+            ipv4: own.ipv4,
+            ipv6: own.ipv6,
+            ipv4_prefix: state.ipv4_prefix(),
+            ipv6_prefix: state.ipv6_prefix(),
+            mtu: self.mtu,
+        };
+        if network.plan.as_ref() != Some(&plan) {
+            network.plan = Some(plan.clone());
+            self.outbox.event(Event::NetworkUp(plan));
+        }
+    }
+}
+
+fn remote_keys(member: &Member) -> RemoteKeys {
+    let kem = <[u8; 1184]>::try_from(member.kem_key.as_slice()).ok().map(Box::new);
+    RemoteKeys { x25519: member.x25519, kem }
+}

@@ -1,0 +1,108 @@
+//! The queue of side effects, and the short cut from this node to its own relay service.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use netflow_wire::control::ControlMessage;
+use netflow_wire::{NetworkId, NodeId};
+
+use super::api::{Event, LinkId, Output, Persist};
+
+/// This node's link to its own relay service, as the client sees it. The shell counts up from 0 and never gets here.
+pub(super) const SELF_CLIENT: LinkId = LinkId(u64::MAX);
+/// The same link as the relay service sees it.
+pub(super) const SELF_SERVER: LinkId = LinkId(u64::MAX - 1);
+/// Where the client reaches its own relay service. No datagram from outside has an unspecified source.
+pub(super) const SELF_RELAY_ADDR: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 1);
+/// Where the relay service reaches its own client.
+pub(super) const SELF_CLIENT_ADDR: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 2);
+
+/// Data outputs waiting for the shell above which packets are dropped: a shell that does not drain is a shell that stands
+/// still, and packets are the one thing nobody misses then. State changes and messages are never dropped.
+const MAX_DATA: usize = 8_192;
+
+/// Something for this node itself.
+pub(super) enum Local {
+    /// A message from our client to our relay service.
+    ToServer(ControlMessage),
+    /// The other way.
+    ToClient(ControlMessage),
+    /// A datagram from our client to our relay service.
+    DatagramToServer(Vec<u8>),
+    /// The other way.
+    DatagramToClient(Vec<u8>),
+}
+
+/// Outputs in order.
+#[derive(Default)]
+pub(super) struct Outbox {
+    queue: VecDeque<Output>,
+    data: usize,
+    local: VecDeque<Local>,
+    /// Packets dropped because the shell did not drain.
+    pub(super) dropped: u64,
+}
+
+impl Outbox {
+    pub(super) fn pop(&mut self) -> Option<Output> {
+        let output = self.queue.pop_front()?;
+        if matches!(output, Output::Datagram { .. } | Output::Inside { .. }) {
+            self.data = self.data.saturating_sub(1);
+        }
+        Some(output)
+    }
+
+    pub(super) fn pop_local(&mut self) -> Option<Local> {
+        self.local.pop_front()
+    }
+
+    pub(super) fn persist(&mut self, change: Persist) {
+        self.queue.push_back(Output::Persist(change));
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        self.queue.push_back(Output::Event(event));
+    }
+
+    pub(super) fn datagram(&mut self, to: SocketAddr, bytes: Vec<u8>) {
+        if self.data.saturating_add(self.local.len()) >= MAX_DATA {
+            self.dropped = self.dropped.saturating_add(1);
+        } else if to == SELF_RELAY_ADDR {
+            self.local.push_back(Local::DatagramToServer(bytes));
+        } else if to == SELF_CLIENT_ADDR {
+            self.local.push_back(Local::DatagramToClient(bytes));
+        } else {
+            self.data += 1;
+            self.queue.push_back(Output::Datagram { to, bytes });
+        }
+    }
+
+    pub(super) fn inside(&mut self, network: NetworkId, packet: Vec<u8>) {
+        if self.data >= MAX_DATA {
+            self.dropped = self.dropped.saturating_add(1);
+        } else {
+            self.data += 1;
+            self.queue.push_back(Output::Inside { network, packet });
+        }
+    }
+
+    pub(super) fn send(&mut self, link: LinkId, message: ControlMessage) {
+        if link == SELF_CLIENT {
+            self.local.push_back(Local::ToServer(message));
+        } else if link == SELF_SERVER {
+            self.local.push_back(Local::ToClient(message));
+        } else if let Ok(bytes) = message.encode() {
+            self.queue.push_back(Output::LinkSend { link, bytes });
+        }
+    }
+
+    pub(super) fn connect(&mut self, node: NodeId, addrs: Vec<SocketAddr>) {
+        self.queue.push_back(Output::LinkConnect { node, addrs });
+    }
+
+    pub(super) fn close(&mut self, link: LinkId) {
+        if link != SELF_CLIENT && link != SELF_SERVER {
+            self.queue.push_back(Output::LinkClose { link });
+        }
+    }
+}

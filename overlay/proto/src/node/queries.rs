@@ -1,0 +1,172 @@
+//! What a user looks at. Plain copies; nothing here changes anything.
+
+use std::net::IpAddr;
+
+use netflow_wire::{NetworkId, NodeId};
+
+use super::Node;
+use super::api::{
+    CommandError, LinkStatus, MemberInfo, NetworkInfo, NetworkRelayInfo, NetworkStateInfo, NodeStatus, PathInfo, PeerInfo,
+    PeerSession, RelayStatus,
+};
+use super::links::Attachment;
+use super::network::{Network, Phase};
+use crate::policy::Policy;
+use crate::relay::RelayServer;
+use crate::session::{PeerRef, SessionInfo, Suite};
+use crate::time::Now;
+
+impl Node {
+    /// This node.
+    pub const fn node_id(&self) -> NodeId {
+        self.id
+    }
+
+    /// For `netctl status`.
+    pub fn status(&self) -> NodeStatus {
+        let outgoing = self.links.iter().map(|(node, relay)| LinkStatus {
+            node: *node,
+            outgoing: true,
+            up: relay.up().is_some(),
+            bound: relay.bind.is_bound(),
+            remote: relay.up().map(|(_, remote)| remote),
+            observed: relay.bind.observed(),
+            last_error: relay.last_error.clone(),
+        });
+        let accepted = self.relay.iter().flat_map(RelayServer::links).map(|(node, _, bound)| LinkStatus {
+            node,
+            outgoing: false,
+            up: true,
+            bound,
+            remote: None,
+            observed: None,
+            last_error: None,
+        });
+        NodeStatus {
+            node: self.id,
+            tier: self.tier,
+            boot_epoch: self.boot_epoch,
+            pq: self.pq,
+            links: outgoing.chain(accepted).collect(),
+            counters: self.counters,
+        }
+    }
+
+    /// For `netctl networks`.
+    pub fn networks(&self) -> Vec<NetworkInfo> {
+        self.networks.iter().map(|(id, network)| self.network_info(*id, network)).collect()
+    }
+
+    fn network_info(&self, id: NetworkId, network: &Network) -> NetworkInfo {
+        let state = match &network.phase {
+            Phase::Joining(_) => NetworkStateInfo::Joining,
+            Phase::Member { up: true } => NetworkStateInfo::Up,
+            Phase::Member { up: false } => NetworkStateInfo::Down,
+            Phase::Revoked => NetworkStateInfo::Revoked,
+        };
+        let relays = network.relays().iter().map(|relay| {
+            let link = self.links.get(&relay.node);
+            let quota = match link.and_then(|link| link.attachments.get(&id)) {
+                Some(Attachment::Attached(quota)) => Some(*quota),
+                _ => None,
+            };
+            let linked = link.is_some_and(|link| link.up().is_some());
+            NetworkRelayInfo { relay: relay.clone(), linked, attached: quota.is_some(), quota }
+        });
+        NetworkInfo {
+            network: id,
+            name: network.name(),
+            state,
+            plan: network.plan.clone(),
+            members: network.log.state().members().len(),
+            is_admin: network.log.state().is_admin(&self.id),
+            is_owner: network.owner.is_some(),
+            relays: relays.collect(),
+        }
+    }
+
+    /// For `netctl members`.
+    ///
+    /// # Errors
+    /// No such network.
+    pub fn members(&self, network: &NetworkId) -> Result<Vec<MemberInfo>, CommandError> {
+        let state = self.network(network)?.log.state();
+        let info = |member: &crate::netlog::Member| MemberInfo {
+            node: member.node,
+            name: member.name.clone(),
+            ipv4: member.ipv4,
+            ipv6: member.ipv6,
+            tags: member.tags.clone(),
+            is_admin: state.is_admin(&member.node),
+            is_self: member.node == self.id,
+        };
+        Ok(state.members().values().map(info).collect())
+    }
+
+    /// For `netctl peers`: members with a path or a session.
+    ///
+    /// # Errors
+    /// No such network.
+    pub fn peers(&self, now: Now, network: &NetworkId) -> Result<Vec<PeerInfo>, CommandError> {
+        let state = self.network(network)?.log.state();
+        let mut peers = Vec::new();
+        for member in state.members().values().filter(|member| member.node != self.id) {
+            let peer = PeerRef { network: *network, node: member.node };
+            let session = self.sessions.info(&peer);
+            let paths = self.peers.get(&peer);
+            if session.is_none() && paths.is_none() {
+                continue;
+            }
+            let primary = paths.and_then(|state| state.primary());
+            let describe = |relay: &NodeId| {
+                let (relay, addr, ..) = paths?.path_via(relay)?;
+                Some((PathInfo::Relay { relay, addr }, paths?.paths.get(&relay)?.rtt_us))
+            };
+            let used = primary.and_then(|(relay, ..)| describe(&relay));
+            let others = paths.into_iter().flat_map(|state| state.paths.keys());
+            let others = others.filter(|relay| primary.is_none_or(|(used, ..)| used != **relay)).filter_map(describe);
+            let addresses = member.ipv4.map(IpAddr::V4).into_iter().chain([IpAddr::V6(member.ipv6)]);
+            peers.push(PeerInfo {
+                node: member.node,
+                name: member.name.clone(),
+                addresses: addresses.collect(),
+                session: session.map(|info| session_info(now, &info)),
+                rtt_us: used.as_ref().and_then(|(_, rtt)| *rtt),
+                path: used.map(|(path, _)| path),
+                reason: paths.map_or("no path", |state| state.reason).to_owned(),
+                alternatives: others.collect(),
+            });
+        }
+        Ok(peers)
+    }
+
+    /// For `netctl policy`.
+    ///
+    /// # Errors
+    /// No such network.
+    pub fn policy(&self, network: &NetworkId) -> Result<Policy, CommandError> {
+        Ok(self.network(network)?.log.state().policy().clone())
+    }
+
+    /// For `netctl relay status`; `None` when this node does not relay.
+    pub fn relay_status(&self) -> Option<RelayStatus> {
+        self.relay.as_ref().map(RelayServer::status)
+    }
+}
+
+const fn session_info(now: Now, info: &SessionInfo) -> PeerSession {
+    PeerSession {
+        suite: match info.suite {
+            Suite::ChaChaPoly => "ChaCha20-Poly1305",
+            Suite::AesGcm => "AES-256-GCM",
+        },
+        hybrid_pq: info.hybrid_pq,
+        age_us: now.since(info.established_us),
+        tx_bytes: info.tx_bytes,
+        rx_bytes: info.rx_bytes,
+        idle_us: match info.last_rx_us {
+            Some(last) => Some(now.since(last)),
+            None => None,
+        },
+    }
+}

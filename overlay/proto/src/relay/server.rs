@@ -1,0 +1,638 @@
+//! The relay service: hosts logs, keeps joins, binds addresses, opens circuits, forwards frames.
+//!
+//! It is trusted with nothing but availability. Logs it keeps are signed by their networks; frames it forwards are sealed
+//! between members; what it knows of a member is its key and its address. It serves the members of the networks it was
+//! told to serve, within their quota, and nobody else (pitfall 12).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+
+use netflow_wire::control::{CONTROL_VERSION, ControlMessage, circuit_reason, refused_code};
+use netflow_wire::relay::RelayFrame;
+use netflow_wire::{FrameKind, NetworkId, NodeId, Tier};
+use rand_core::CryptoRng;
+
+use super::batch::Pull;
+use super::bind::{BindOutcome, Bindings, MIN_CHALLENGED_LEN};
+use super::circuits::{CircuitKey, Circuits, Hop};
+use super::config::{HostedInfo, LinkId, Quota, RelayConfig, RelayStatus};
+use super::hosted::{Hosted, Staging};
+use super::quota::Denied;
+use super::wishes::Wishes;
+use crate::netlog::NetworkLog;
+use crate::time::{Now, SECOND_US};
+
+/// Control links accepted. A link costs a QUIC connection in the shell, which is the larger part.
+const MAX_LINKS: usize = 4_096;
+/// Networks one link may attach to: as many as one node can be in.
+const MAX_ATTACHED: usize = crate::node::MAX_NETWORKS;
+/// Messages out of turn after which a link is closed.
+const MAX_STRIKES: u32 = 32;
+/// How often the volume used is written down: what a crash may forget.
+const NOTE_US: u64 = 300 * SECOND_US;
+
+/// A side effect of the relay service.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RelayOutput {
+    /// Send a control message.
+    Send {
+        /// Over this link.
+        link: LinkId,
+        /// The message.
+        message: ControlMessage,
+    },
+    /// Close a link.
+    Close {
+        /// Which.
+        link: LinkId,
+    },
+    /// Send a datagram.
+    Datagram {
+        /// Where to.
+        to: SocketAddr,
+        /// Payload.
+        bytes: Vec<u8>,
+    },
+    /// Append to the stored log of a network, before anything after this.
+    Append {
+        /// The network.
+        network: NetworkId,
+        /// Raw entry.
+        raw: Vec<u8>,
+    },
+    /// Replace the notes on a network.
+    Meta {
+        /// The network.
+        network: NetworkId,
+        /// Opaque.
+        bytes: Vec<u8>,
+    },
+    /// Forget a network.
+    Remove {
+        /// The network.
+        network: NetworkId,
+    },
+}
+
+/// One accepted control link.
+pub(super) struct ServerLink {
+    pub(super) node: NodeId,
+    pub(super) greeted: bool,
+    pub(super) attached: BTreeSet<NetworkId>,
+    pub(super) staging: Option<Staging>,
+    /// Log entries being fetched over this link, by attached network.
+    pub(super) pulls: BTreeMap<NetworkId, Pull>,
+    strikes: u32,
+    /// Start of the minute the budgets below belong to.
+    minute_us: u64,
+    /// Joins asked for in this minute.
+    pub(super) joins: u32,
+    /// Log bytes sent on request in this minute.
+    pub(super) pulled_bytes: usize,
+}
+
+/// The relay service of one node.
+pub struct RelayServer {
+    pub(super) me: NodeId,
+    tier: Tier,
+    software: String,
+    config: RelayConfig,
+    epoch: u16,
+    pub(super) links: BTreeMap<LinkId, ServerLink>,
+    by_node: BTreeMap<NodeId, LinkId>,
+    pub(super) hosted: BTreeMap<NetworkId, Hosted>,
+    binds: Bindings,
+    circuits: Circuits,
+    wishes: Wishes,
+    out: VecDeque<RelayOutput>,
+    forwarded_frames: u64,
+    forwarded_bytes: u64,
+    dropped_frames: u64,
+    quota_dropped_frames: u64,
+    next_note_us: Option<u64>,
+}
+
+impl RelayServer {
+    /// A relay that serves nobody yet. Its epoch is random: labels of an earlier start never match.
+    pub fn new(
+        me: NodeId,
+        tier: Tier,
+        software: String,
+        config: RelayConfig,
+        now: Now,
+        rng: &mut dyn CryptoRng,
+    ) -> Self {
+        let [low, high, ..] = rng.next_u32().to_le_bytes();
+        Self {
+            me,
+            tier,
+            software,
+            epoch: u16::from_le_bytes([low, high]),
+            links: BTreeMap::new(),
+            by_node: BTreeMap::new(),
+            hosted: BTreeMap::new(),
+            binds: Bindings::new(now, rng),
+            circuits: Circuits::new(config.max_circuits),
+            wishes: Wishes::default(),
+            config,
+            out: VecDeque::new(),
+            forwarded_frames: 0,
+            forwarded_bytes: 0,
+            dropped_frames: 0,
+            quota_dropped_frames: 0,
+            next_note_us: None,
+        }
+    }
+
+    /// Takes back a network stored before a restart, when it still has a quota here. A log that does not verify is
+    /// forgotten: members bring it again.
+    pub fn restore(&mut self, now: Now, network: NetworkId, log: Vec<Vec<u8>>, meta: Option<&[u8]>) {
+        let entries = log.len();
+        let restored = NetworkLog::from_entries(network, log).ok();
+        match (self.quota_of(&network), restored) {
+            (Some(quota), Some(log)) if self.names_me(&log) => {
+                let mut hosted = Hosted::new(log, entries, quota, now);
+                if let Some(meta) = meta {
+                    hosted.restore_note(meta);
+                }
+                self.hosted.insert(network, hosted);
+            }
+            _ => self.out.push_back(RelayOutput::Remove { network }),
+        }
+    }
+
+    /// The next side effect.
+    pub fn poll_output(&mut self) -> Option<RelayOutput> {
+        self.out.pop_front()
+    }
+
+    /// A control link was accepted.
+    pub fn handle_link_up(&mut self, now: Now, link: LinkId, node: NodeId) {
+        if self.links.len() >= MAX_LINKS {
+            self.out.push_back(RelayOutput::Close { link });
+            return;
+        }
+        if let Some(old) = self.by_node.insert(node, link) {
+            self.drop_link(now, old);
+            self.out.push_back(RelayOutput::Close { link: old });
+        }
+        self.links.insert(
+            link,
+            ServerLink {
+                node,
+                greeted: false,
+                attached: BTreeSet::new(),
+                staging: None,
+                pulls: BTreeMap::new(),
+                strikes: 0,
+                minute_us: now.mono_us,
+                joins: 0,
+                pulled_bytes: 0,
+            },
+        );
+        let (tier, software) = (self.tier, self.software.clone());
+        self.send(link, ControlMessage::Hello { version: CONTROL_VERSION, tier, software });
+    }
+
+    /// A control link is gone. Address and circuits stay for a minute: a connection that breaks must not stop packets.
+    pub fn handle_link_down(&mut self, now: Now, link: LinkId) {
+        self.drop_link(now, link);
+    }
+
+    /// The address of a control link changed: most likely that of the data path did too.
+    pub fn handle_link_address(&mut self, now: Now, link: LinkId, remote: SocketAddr, rng: &mut dyn CryptoRng) {
+        let Some(node) = self.links.get(&link).map(|link| link.node) else { return };
+        if self.binds.address(&node).is_some_and(|bound| bound != remote)
+            && let Some(bytes) = self.binds.challenge(now, &node, remote, rng)
+        {
+            self.out.push_back(RelayOutput::Datagram { to: remote, bytes });
+        }
+    }
+
+    /// One message of a link.
+    pub fn handle_message(&mut self, now: Now, link: LinkId, message: ControlMessage, rng: &mut dyn CryptoRng) {
+        let Some(state) = self.links.get_mut(&link) else { return };
+        if now.since(state.minute_us) >= 60 * SECOND_US {
+            (state.minute_us, state.joins, state.pulled_bytes) = (now.mono_us, 0, 0);
+        }
+        if !state.greeted {
+            self.greet(link, &message);
+            return;
+        }
+        match message {
+            ControlMessage::Attach { network } => self.attach(now, link, network, rng),
+            ControlMessage::LogHeads { network, heads } => self.log_heads(link, network, heads),
+            ControlMessage::LogPull { network, ranges } => self.log_pull(link, network, &ranges),
+            ControlMessage::LogEntries { network, entries } => self.log_entries(now, link, network, entries, rng),
+            ControlMessage::Publish { network, entries } => self.publish(now, link, network, entries, rng),
+            request @ ControlMessage::JoinRequest { .. } => self.join_request(now, link, request, rng),
+            refusal @ ControlMessage::JoinRefused { .. } => self.join_refused(link, refusal),
+            ControlMessage::BindRequest => self.bind_request(link, rng),
+            ControlMessage::CircuitOpen { network, peer } => self.circuit_open(now, link, network, peer, rng),
+            ControlMessage::CircuitClosed { network, peer, .. } => self.circuit_closed(link, network, peer),
+            ControlMessage::Ping { id } => self.send(link, ControlMessage::Pong { id }),
+            ControlMessage::Pong { .. } | ControlMessage::Refused { .. } => {}
+            ControlMessage::Hello { .. }
+            | ControlMessage::Attached { .. }
+            | ControlMessage::JoinPending { .. }
+            | ControlMessage::BindTicket { .. }
+            | ControlMessage::CircuitOpened { .. } => self.strike(link, "message out of turn"),
+        }
+    }
+
+    /// One frame for a relay (0x18, 0x19, 0x1B). `false`: not for us, nothing changed.
+    pub fn handle_frame(
+        &mut self,
+        now: Now,
+        from: SocketAddr,
+        kind: FrameKind,
+        frame: &mut [u8],
+        rng: &mut dyn CryptoRng,
+    ) -> bool {
+        let outcome = match kind {
+            FrameKind::Relay => return self.forward(now, from, frame, rng),
+            FrameKind::RelayBind => self.binds.handle_bind(now, from, frame, rng),
+            FrameKind::RelayBindConfirm => self.binds.handle_confirm(now, from, frame, rng),
+            FrameKind::HandshakeInit
+            | FrameKind::HandshakeResponse
+            | FrameKind::CookieReply
+            | FrameKind::Data
+            | FrameKind::RelayChallenge
+            | FrameKind::RelayBound => return false,
+        };
+        match outcome {
+            BindOutcome::Reply(bytes) => self.out.push_back(RelayOutput::Datagram { to: from, bytes }),
+            BindOutcome::Bound(node, bytes) => {
+                self.out.push_back(RelayOutput::Datagram { to: from, bytes });
+                self.node_bound(now, node, rng);
+            }
+            BindOutcome::Drop => return false,
+        }
+        true
+    }
+
+    /// Timers: bindings without a link, notes on volume.
+    pub fn handle_timeout(&mut self, now: Now) {
+        for node in self.binds.expired(now) {
+            self.binds.remove(&node);
+            self.wishes.forget_asker(node, None);
+            for key in self.circuits.of_node(node) {
+                self.close_circuit(&key, circuit_reason::PEER_OFFLINE);
+                // The other end still wants it: it opens again when this one is back.
+                self.wishes.add(key.network, key.other(&node), node);
+            }
+        }
+        if self.next_note_us.is_some_and(|due| due <= now.mono_us) {
+            self.next_note_us = None;
+            for (network, hosted) in &mut self.hosted {
+                if let Some(bytes) = hosted.note() {
+                    self.out.push_back(RelayOutput::Meta { network: *network, bytes });
+                }
+            }
+        }
+    }
+
+    /// When [`RelayServer::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<u64> {
+        [self.binds.next_expiry(), self.next_note_us].into_iter().flatten().min()
+    }
+
+    /// New grants and limits. Networks without a quota now are dropped, circuits and all.
+    pub fn set_config(&mut self, config: RelayConfig) {
+        self.circuits.set_max(config.max_circuits);
+        self.config = config;
+        let networks: Vec<NetworkId> = self.hosted.keys().copied().collect();
+        for network in networks {
+            match (self.quota_of(&network), self.hosted.get_mut(&network)) {
+                (Some(quota), Some(hosted)) => hosted.meter.set_quota(quota),
+                _ => self.unhost(network, refused_code::NOT_ADMITTED, "no grant for this network here any more"),
+            }
+        }
+    }
+
+    /// For `netctl relay status`.
+    pub fn status(&self) -> RelayStatus {
+        let info = |(network, hosted): (&NetworkId, &Hosted)| HostedInfo {
+            network: *network,
+            name: hosted.log.state().name().to_owned(),
+            members: hosted.log.state().members().len(),
+            attached: hosted.attached.len(),
+            circuits: self.circuits.of_network(*network).count(),
+            pending_joins: hosted.waiting_count(),
+            quota: hosted.meter.quota(),
+            used_today: hosted.meter.used().1,
+            forwarded_bytes: hosted.forwarded_bytes,
+            quota_dropped_frames: hosted.quota_dropped_frames,
+        };
+        RelayStatus {
+            bindings: self.binds.bound_count(),
+            circuits: self.circuits.len(),
+            max_circuits: self.config.max_circuits,
+            wishes: self.wishes.len(),
+            networks: self.hosted.iter().map(info).collect(),
+            forwarded_frames: self.forwarded_frames,
+            forwarded_bytes: self.forwarded_bytes,
+            dropped_frames: self.dropped_frames,
+            quota_dropped_frames: self.quota_dropped_frames,
+        }
+    }
+
+    /// Accepted links: node, its link, whether its address is bound.
+    pub fn links(&self) -> impl Iterator<Item = (NodeId, LinkId, bool)> {
+        self.links.iter().map(|(link, state)| (state.node, *link, self.binds.address(&state.node).is_some()))
+    }
+
+    // ---- links
+
+    pub(super) fn send(&mut self, link: LinkId, message: ControlMessage) {
+        self.out.push_back(RelayOutput::Send { link, message });
+    }
+
+    pub(super) fn emit(&mut self, output: RelayOutput) {
+        self.out.push_back(output);
+    }
+
+    pub(super) fn refuse(&mut self, link: LinkId, network: Option<NetworkId>, code: u8, text: &str) {
+        self.send(link, ControlMessage::Refused { network, code, text: text.to_owned() });
+    }
+
+    /// A message that an honest client would not have sent. A few are forgiven: links and logs change under way.
+    pub(super) fn strike(&mut self, link: LinkId, text: &str) {
+        self.refuse(link, None, refused_code::UNEXPECTED, text);
+        let Some(state) = self.links.get_mut(&link) else { return };
+        state.strikes = state.strikes.saturating_add(1);
+        if state.strikes > MAX_STRIKES {
+            self.out.push_back(RelayOutput::Close { link });
+        }
+    }
+
+    fn greet(&mut self, link: LinkId, message: &ControlMessage) {
+        match message {
+            ControlMessage::Hello { version: CONTROL_VERSION, .. } => {
+                if let Some(state) = self.links.get_mut(&link) {
+                    state.greeted = true;
+                }
+            }
+            _ => {
+                self.refuse(link, None, refused_code::VERSION, "this relay speaks control version 1, Hello first");
+                self.out.push_back(RelayOutput::Close { link });
+            }
+        }
+    }
+
+    fn drop_link(&mut self, now: Now, link: LinkId) {
+        let Some(state) = self.links.remove(&link) else { return };
+        if self.by_node.get(&state.node) == Some(&link) {
+            self.by_node.remove(&state.node);
+        }
+        for network in &state.attached {
+            if let Some(hosted) = self.hosted.get_mut(network)
+                && hosted.attached.get(&state.node) == Some(&link)
+            {
+                hosted.attached.remove(&state.node);
+            }
+        }
+        self.binds.link_lost(now, &state.node, link);
+    }
+
+    pub(super) fn link_of(&self, node: &NodeId) -> Option<LinkId> {
+        self.by_node.get(node).copied()
+    }
+
+    // ---- admission
+
+    pub(super) fn quota_of(&self, network: &NetworkId) -> Option<Quota> {
+        let granted = self.config.grants.iter().find(|grant| grant.network == *network);
+        granted.map(|grant| grant.quota).or(self.config.default_quota)
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.hosted.len() < self.config.max_networks
+    }
+
+    /// Does the network's own log name this relay?
+    pub(super) fn names_me(&self, log: &NetworkLog) -> bool {
+        log.state().relays().iter().any(|relay| relay.node == self.me)
+    }
+
+    pub(super) fn unhost(&mut self, network: NetworkId, code: u8, text: &str) {
+        let keys: Vec<CircuitKey> = self.circuits.of_network(network).collect();
+        for key in keys {
+            self.close_circuit(&key, circuit_reason::QUOTA);
+        }
+        self.wishes.forget_network(network);
+        let Some(hosted) = self.hosted.remove(&network) else { return };
+        for link in hosted.attached.into_values() {
+            if let Some(state) = self.links.get_mut(&link) {
+                state.attached.remove(&network);
+            }
+            self.refuse(link, Some(network), code, text);
+        }
+        self.out.push_back(RelayOutput::Remove { network });
+    }
+
+    /// Records that a link speaks for a member now. `false`: too many networks on one link.
+    pub(super) fn set_attached(&mut self, link: LinkId, network: NetworkId) -> bool {
+        let Some(state) = self.links.get_mut(&link) else { return false };
+        if state.attached.len() >= MAX_ATTACHED && !state.attached.contains(&network) {
+            return false;
+        }
+        let Some(hosted) = self.hosted.get_mut(&network) else { return false };
+        state.attached.insert(network);
+        hosted.attached.insert(state.node, link);
+        true
+    }
+
+    /// Takes a node that is no member any more out of a network, at once.
+    pub(super) fn expel(&mut self, network: NetworkId, node: NodeId) {
+        for key in self.circuits.of_member(network, node) {
+            self.close_circuit(&key, circuit_reason::REVOKED);
+        }
+        self.wishes.forget_asker(node, Some(network));
+        let link = self.hosted.get_mut(&network).and_then(|hosted| hosted.attached.remove(&node));
+        if let Some(state) = link.and_then(|link| self.links.get_mut(&link)) {
+            state.attached.remove(&network);
+        }
+    }
+
+    /// Every node with a circuit in a network.
+    pub(super) fn circuit_ends(&self, network: NetworkId) -> BTreeSet<NodeId> {
+        self.circuits.of_network(network).flat_map(|key| [key.low, key.high]).collect()
+    }
+
+    // ---- bindings and circuits
+
+    fn bind_request(&mut self, link: LinkId, rng: &mut dyn CryptoRng) {
+        let Some(state) = self.links.get(&link) else { return };
+        if state.attached.is_empty() {
+            self.refuse(link, None, refused_code::NOT_MEMBER, "attach to a network first");
+            return;
+        }
+        let (bind_id, bind_key) = self.binds.ticket(state.node, link, rng);
+        self.send(link, ControlMessage::BindTicket { bind_id, bind_key });
+    }
+
+    /// An address was proved: open what waited, and repeat the labels a restarted client has forgotten.
+    fn node_bound(&mut self, now: Now, node: NodeId, rng: &mut dyn CryptoRng) {
+        if let Some(link) = self.link_of(&node) {
+            for key in self.circuits.of_node(node) {
+                self.tell_opened(link, &key, node);
+            }
+        }
+        self.open_wishes(now, node, rng);
+    }
+
+    pub(super) fn open_wishes(&mut self, now: Now, node: NodeId, rng: &mut dyn CryptoRng) {
+        for (network, asker) in self.wishes.waiting_for(node) {
+            self.try_open(now, network, asker, node, rng);
+        }
+        for (network, wanted) in self.wishes.asked_by(node) {
+            self.try_open(now, network, node, wanted, rng);
+        }
+    }
+
+    fn circuit_open(&mut self, now: Now, link: LinkId, network: NetworkId, peer: NodeId, rng: &mut dyn CryptoRng) {
+        let Some(state) = self.links.get(&link) else { return };
+        let node = state.node;
+        let attached = state.attached.contains(&network);
+        if let Err(reason) = self.may_open(now, network, node, peer, attached) {
+            self.send(link, ControlMessage::CircuitClosed { network, peer, label: 0, reason });
+            return;
+        }
+        let reason = if self.wishes.add(network, node, peer) {
+            if self.try_open(now, network, node, peer, rng) {
+                return;
+            }
+            circuit_reason::PEER_OFFLINE
+        } else {
+            circuit_reason::FULL
+        };
+        self.send(link, ControlMessage::CircuitClosed { network, peer, label: 0, reason });
+    }
+
+    fn may_open(
+        &mut self,
+        now: Now,
+        network: NetworkId,
+        node: NodeId,
+        peer: NodeId,
+        attached: bool,
+    ) -> Result<(), u8> {
+        let hosted = self.hosted.get_mut(&network).filter(|_| attached).ok_or(circuit_reason::NOT_MEMBER)?;
+        let state = hosted.log.state();
+        if state.is_revoked(&peer) {
+            return Err(circuit_reason::REVOKED);
+        }
+        if node == peer || !state.is_member(&node) || !state.is_member(&peer) {
+            return Err(circuit_reason::NOT_MEMBER);
+        }
+        if hosted.meter.has_volume(now) { Ok(()) } else { Err(circuit_reason::QUOTA) }
+    }
+
+    /// Opens a wished circuit when both ends are bound and attached. `true`: the asker was answered.
+    fn try_open(&mut self, now: Now, network: NetworkId, asker: NodeId, peer: NodeId, rng: &mut dyn CryptoRng) -> bool {
+        let Some(hosted) = self.hosted.get(&network) else { return false };
+        let ready = |node: &NodeId| hosted.attached.contains_key(node) && self.binds.address(node).is_some();
+        if !ready(&asker) || !ready(&peer) || self.may_open(now, network, asker, peer, true).is_err() {
+            return false;
+        }
+        let Some(key) = CircuitKey::new(network, asker, peer) else { return false };
+        self.wishes.remove(network, asker, peer);
+        self.wishes.remove(network, peer, asker);
+        let opened = self.circuits.open(key, rng).is_some();
+        for (end, other) in [(asker, peer), (peer, asker)] {
+            let Some(link) = self.link_of(&end) else { continue };
+            if opened {
+                self.tell_opened(link, &key, end);
+            } else if end == asker {
+                let reason = circuit_reason::FULL;
+                self.send(link, ControlMessage::CircuitClosed { network, peer: other, label: 0, reason });
+            }
+        }
+        true
+    }
+
+    fn tell_opened(&mut self, link: LinkId, key: &CircuitKey, node: NodeId) {
+        let Some(circuit) = self.circuits.get(key) else { return };
+        let label = circuit.label_of(key, &node);
+        let (network, peer, epoch) = (key.network, key.other(&node), self.epoch);
+        self.send(link, ControlMessage::CircuitOpened { network, peer, label, epoch });
+    }
+
+    /// A client needs a circuit no longer.
+    fn circuit_closed(&mut self, link: LinkId, network: NetworkId, peer: NodeId) {
+        let Some(node) = self.links.get(&link).map(|state| state.node) else { return };
+        self.wishes.remove(network, node, peer);
+        if let Some(key) = CircuitKey::new(network, node, peer) {
+            self.close_circuit(&key, circuit_reason::PEER_OFFLINE);
+        }
+    }
+
+    fn close_circuit(&mut self, key: &CircuitKey, reason: u8) {
+        let Some(circuit) = self.circuits.close(key) else { return };
+        for node in [key.low, key.high] {
+            if let Some(link) = self.link_of(&node) {
+                let (network, peer, label) = (key.network, key.other(&node), circuit.label_of(key, &node));
+                self.send(link, ControlMessage::CircuitClosed { network, peer, label, reason });
+            }
+        }
+    }
+
+    /// Frame 0x18: check, count, swap the label in place, send on.
+    fn forward(&mut self, now: Now, from: SocketAddr, datagram: &mut [u8], rng: &mut dyn CryptoRng) -> bool {
+        let length = datagram.len();
+        let Ok(mut frame) = RelayFrame::new_checked(datagram) else { return false };
+        if frame.epoch() != self.epoch {
+            return false;
+        }
+        let Some(hop) = self.circuits.hop(frame.label()).copied() else { return false };
+        if self.binds.address(&hop.from) != Some(from) {
+            self.dropped_frames = self.dropped_frames.saturating_add(1);
+            // Perhaps its NAT gave it another port: let it prove that. Smaller than the frame, and once a second.
+            if length >= MIN_CHALLENGED_LEN
+                && let Some(bytes) = self.binds.challenge(now, &hop.from, from, rng)
+            {
+                self.out.push_back(RelayOutput::Datagram { to: from, bytes });
+            }
+            return true;
+        }
+        let to = self.binds.address(&hop.to);
+        let Some(to) = to.filter(|_| frame.take_hop()) else {
+            self.dropped_frames = self.dropped_frames.saturating_add(1);
+            return true;
+        };
+        if self.charge(now, &hop, length) {
+            frame.set_label(hop.to_label);
+            self.out.push_back(RelayOutput::Datagram { to, bytes: frame.into_inner().to_vec() });
+        }
+        true
+    }
+
+    /// Takes the bytes of one frame from its network's quota. At the end of the volume all its circuits close.
+    fn charge(&mut self, now: Now, hop: &Hop, length: usize) -> bool {
+        let bytes = u64::try_from(length).unwrap_or(u64::MAX);
+        let network = hop.key.network;
+        let Some(hosted) = self.hosted.get_mut(&network) else { return false };
+        match hosted.meter.take(now, bytes) {
+            Ok(()) => {
+                hosted.forwarded_bytes = hosted.forwarded_bytes.saturating_add(bytes);
+                self.forwarded_frames = self.forwarded_frames.saturating_add(1);
+                self.forwarded_bytes = self.forwarded_bytes.saturating_add(bytes);
+                self.circuits.count(hop, bytes);
+                self.next_note_us.get_or_insert(now.after(NOTE_US));
+                true
+            }
+            Err(denied) => {
+                hosted.quota_dropped_frames = hosted.quota_dropped_frames.saturating_add(1);
+                self.quota_dropped_frames = self.quota_dropped_frames.saturating_add(1);
+                if denied == Denied::Volume {
+                    let keys: Vec<CircuitKey> = self.circuits.of_network(network).collect();
+                    for key in keys {
+                        self.close_circuit(&key, circuit_reason::QUOTA);
+                    }
+                }
+                false
+            }
+        }
+    }
+}
