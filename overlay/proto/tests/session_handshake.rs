@@ -1,13 +1,20 @@
 //! Handshakes as a user of the session table sees them: who establishes what, when, and how it recovers.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, unreachable_pub, dead_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    missing_docs,
+    unreachable_pub,
+    dead_code
+)]
 
 mod session_util;
 
+use netflow_overlay::NetworkId;
 use netflow_overlay::session::{
     DropReason, FrameOutcome, PqMode, RefuseReason, RemoteKeys, SealOutcome, SealStatus, SessionEvent, Suite,
     UpsertError,
 };
-use netflow_overlay::NetworkId;
 use session_util::{DEFAULT, NETWORK, Pair, Profile, Side, keys, peer, source, table};
 
 const SECOND: u64 = 1_000_000;
