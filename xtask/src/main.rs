@@ -39,9 +39,20 @@ enum Rule {
     },
 }
 
-fn main() -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
+    let rule = Arguments::parse().rule;
+    match run(&rule) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(rule: &Rule) -> anyhow::Result<ExitCode> {
     let root = root()?;
-    let (name, findings) = match Arguments::parse().rule {
+    let (name, findings) = match rule {
         Rule::Tidy => ("tidy", tidy::check(&root)?),
         Rule::Deps => ("deps", deps::check(&root)?),
         Rule::Size { no_build } => ("size", size::check(&root, !no_build)?),
