@@ -127,6 +127,16 @@ impl Netlink {
         Ok(None)
     }
 
+    /// Local prefixes a new network should keep away from: every address and every route but default ones.
+    ///
+    /// # Errors
+    /// The kernel did not answer.
+    pub async fn occupied(&self) -> Result<Vec<IpNet>, NetlinkError> {
+        let addresses = self.local_addresses().await?.into_iter().map(|(_, net)| net);
+        let routes = self.local_routes().await?.into_iter().map(|(_, _, net)| net);
+        Ok(addresses.chain(routes).filter(|net| net.prefix_len() > WIDEST_LOCAL).collect())
+    }
+
     /// Gives the TUN its addresses, brings it up, and routes the prefixes into it. IPv6 parts are left out on a machine without IPv6.
     ///
     /// # Errors

@@ -1,0 +1,264 @@
+//! The event loop: everything that happens becomes a call of the node, and everything the node wants is done here, in its order.
+//!
+//! One task owns the node and every side effect. An iteration takes what is ready up to a budget, so that no source starves another, and
+//! then drains the node's outputs: `Persist` before anything that comes after it.
+
+mod commands;
+mod events;
+mod outputs;
+mod start;
+mod waiting;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use netflow_overlay::Now;
+use netflow_overlay::node::{LinkId, Node, Output};
+use netflow_sys::clock::Clock;
+use netflow_sys::files::InstanceLock;
+use netflow_wire::{NetworkId, NodeId, RelayInfo};
+use tokio::signal::unix::Signal;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::api::ApiJob;
+use crate::config::Config;
+use crate::exit::{Code, Failure};
+use crate::io::{Io, Ready};
+use crate::link::{LinkEvent, LinkManager};
+use crate::logging::LogControl;
+use crate::metrics;
+use crate::networks::Networks;
+use crate::store::Store;
+use waiting::Waiting;
+
+pub(crate) use start::run;
+
+/// Receive batches per iteration: at most 8 times 8 merged buffers, some 2 ms of work, before the timers get their turn.
+const RECEIVE_BUDGET: usize = 8;
+/// TUN reads per iteration, each up to one 64 KiB super-packet.
+const READ_BUDGET: usize = 8;
+/// Link events per iteration.
+const LINK_BUDGET: usize = 16;
+
+/// What other tasks ask of the loop.
+pub(crate) enum Job {
+    /// A request on the control socket.
+    Api(ApiJob),
+    /// The text of `/metrics`.
+    Metrics(oneshot::Sender<String>),
+    /// Whether the daemon is ready, and why not.
+    Ready(oneshot::Sender<Result<(), String>>),
+    /// The relays of the configuration, looked up.
+    Relays(Vec<RelayInfo>),
+}
+
+/// The daemon.
+pub(crate) struct Daemon {
+    node: Node,
+    config: Config,
+    config_path: PathBuf,
+    clock: Clock,
+    io: Io,
+    store: Store,
+    networks: Networks,
+    links: LinkManager,
+    link_events: mpsc::Receiver<LinkEvent>,
+    jobs: mpsc::Receiver<Job>,
+    job_sender: mpsc::Sender<Job>,
+    waiting: Waiting,
+    active: Option<NetworkId>,
+    /// Last known remote address of each link, to notice when QUIC follows a peer to a new one.
+    link_addresses: BTreeMap<LinkId, (NodeId, std::net::SocketAddr)>,
+    log: LogControl,
+    signals: Signals,
+    _lock: InstanceLock,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+/// Why the loop woke up.
+enum Wake {
+    Packets(Ready),
+    Link(LinkEvent),
+    Job(Job),
+    Timer,
+    Reload,
+    Stop,
+}
+
+impl Daemon {
+    fn now(&self) -> Now {
+        Now { mono_us: self.clock.mono_us(), unix_s: self.clock.unix_s() }
+    }
+
+    /// Runs until a signal, or until something cannot go on.
+    async fn serve(&mut self) -> Result<(), Failure> {
+        self.drain().await?;
+        loop {
+            match self.wake().await {
+                Wake::Packets(Ready::Outside) => self.receive().await?,
+                Wake::Packets(Ready::Inside(network)) => self.read_inside(&network).await?,
+                Wake::Link(event) => self.link_events(event),
+                Wake::Job(job) => self.job(job).await?,
+                Wake::Timer => {
+                    self.node.handle_timeout(self.now());
+                }
+                Wake::Reload => self.reload(),
+                Wake::Stop => return Ok(()),
+            }
+            self.drain().await?;
+            self.settle();
+        }
+    }
+
+    async fn wake(&mut self) -> Wake {
+        let deadline = self.node.poll_timeout().into_iter().chain(self.waiting.deadline()).min();
+        let timer = async {
+            match deadline {
+                Some(mono_us) => tokio::time::sleep_until(self.clock.instant_at(mono_us)).await,
+                None => std::future::pending().await,
+            }
+        };
+        // Not biased: tokio picks among the ready ones at random, which is the fairness between them.
+        tokio::select! {
+            ready = self.io.ready() => Wake::Packets(ready),
+            Some(event) = self.link_events.recv() => Wake::Link(event),
+            Some(job) = self.jobs.recv() => Wake::Job(job),
+            () = timer => Wake::Timer,
+            _ = self.signals.hangup.recv() => Wake::Reload,
+            _ = self.signals.terminate.recv() => Wake::Stop,
+            _ = self.signals.interrupt.recv() => Wake::Stop,
+        }
+    }
+
+    async fn receive(&mut self) -> Result<(), Failure> {
+        for _ in 0..RECEIVE_BUDGET {
+            let now = self.now();
+            let node = &mut self.node;
+            if !self.io.receive(|from, frame| node.handle_datagram(now, from, frame)) {
+                break;
+            }
+            self.drain().await?;
+        }
+        Ok(())
+    }
+
+    async fn read_inside(&mut self, network: &NetworkId) -> Result<(), Failure> {
+        for _ in 0..READ_BUDGET {
+            let now = self.now();
+            let node = &mut self.node;
+            if !self.io.read_inside(network, |packet| node.handle_inside(now, network, packet)) {
+                break;
+            }
+            self.drain().await?;
+        }
+        Ok(())
+    }
+
+    fn link_events(&mut self, first: LinkEvent) {
+        self.link_event(first);
+        for _ in 1..LINK_BUDGET {
+            let Ok(event) = self.link_events.try_recv() else { break };
+            self.link_event(event);
+        }
+    }
+
+    fn link_event(&mut self, event: LinkEvent) {
+        if !self.links.note(&event) {
+            return;
+        }
+        let now = self.now();
+        match event {
+            LinkEvent::Up { link, peer, remote, outgoing, .. } => {
+                tracing::info!(peer = %short(&peer), %remote, outgoing, "control link is up");
+                self.link_addresses.insert(link, (peer, remote));
+                self.node.handle_link_up(now, link, peer, remote, outgoing);
+            }
+            LinkEvent::Failed { node, error } => {
+                tracing::info!(peer = %short(&node), error, "cannot open a control link");
+                self.node.handle_link_failed(now, &node, &error);
+            }
+            LinkEvent::Message { link, bytes, remote } => {
+                if let Some((_, known)) = self.link_addresses.get_mut(&link)
+                    && *known != remote
+                {
+                    *known = remote;
+                    self.node.handle_link_address(now, link, remote);
+                }
+                self.node.handle_link_message(now, link, &bytes);
+            }
+            LinkEvent::Down { link, reason } => {
+                let peer = self.link_addresses.remove(&link).map(|(peer, _)| short(&peer));
+                tracing::info!(peer = peer.unwrap_or_default(), reason, "control link is down");
+                self.node.handle_link_down(now, link);
+            }
+        }
+    }
+
+    /// Does what the node wants, in its order.
+    async fn drain(&mut self) -> Result<(), Failure> {
+        while let Some(output) = self.node.poll_output() {
+            self.perform(output).await?;
+        }
+        self.io.flush().await;
+        Ok(())
+    }
+
+    async fn perform(&mut self, output: Output) -> Result<(), Failure> {
+        match output {
+            Output::Datagram { to, bytes } => self.io.send(to, &bytes).await,
+            Output::Inside { network, packet } => self.io.deliver(network, &packet),
+            Output::Persist(change) => {
+                // Going on without it could sign one number twice; the next start begins from what is stored.
+                self.store.persist(&change).map_err(|error| {
+                    Failure::new(
+                        Code::Runtime,
+                        format!("cannot store {change:?}; {error}; free disk space and start again"),
+                    )
+                })?;
+            }
+            Output::LinkSend { link, bytes } => self.links.send(link, bytes),
+            Output::LinkConnect { node, addrs } => self.links.dial(node, &addrs),
+            Output::LinkClose { link } => {
+                self.link_addresses.remove(&link);
+                self.links.close(link);
+            }
+            Output::Event(event) => self.event(event).await,
+        }
+        Ok(())
+    }
+
+    async fn job(&mut self, job: Job) -> Result<(), Failure> {
+        match job {
+            Job::Api(job) => return self.call(job).await,
+            Job::Metrics(reply) => {
+                // The asker may be gone; then nobody needs the answer.
+                let _ = reply.send(metrics::render(&self.metrics()));
+            }
+            Job::Ready(reply) => {
+                let _ = reply.send(self.readiness());
+            }
+            Job::Relays(relays) => self.node.set_default_relays(relays),
+        }
+        Ok(())
+    }
+
+    /// Puts the machine back.
+    async fn stop(&mut self) {
+        self.links.stop().await;
+        let networks = self.node.networks();
+        for network in &networks {
+            drop(self.io.detach(&network.network));
+        }
+        self.networks.stop().await;
+    }
+}
+
+/// The beginning of a node id: enough to find it, short enough for a log line.
+fn short(node: &NodeId) -> String {
+    netflow_overlay::identity::format_node_id(node).chars().take(12).collect()
+}

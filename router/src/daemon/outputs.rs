@@ -1,0 +1,42 @@
+//! What the daemon tells about itself: metrics and readiness.
+
+use netflow_overlay::node::NetworkStateInfo;
+
+use super::Daemon;
+use crate::metrics::Snapshot;
+
+impl Daemon {
+    pub(super) fn metrics(&self) -> Snapshot {
+        let networks = self.node.networks();
+        let wanted = networks.iter().filter(|network| network.state == NetworkStateInfo::Up);
+        let status = self.node.status(self.now());
+        Snapshot {
+            uptime_s: self.clock.mono_us() / 1_000_000,
+            networks_wanted: wanted.count(),
+            networks_up: networks.iter().filter(|network| self.networks.is_up(&network.network)).count(),
+            links_up: self.links.handles().count(),
+            node: status.counters,
+            io: self.io.counters,
+            quic_dropped: self.io.quic_dropped(),
+            relay: self.node.relay_status(),
+        }
+    }
+
+    /// Ready: every network that shall be up is up, and where relays are wanted at least one is linked.
+    pub(super) fn readiness(&self) -> Result<(), String> {
+        for network in self.node.networks() {
+            if network.state == NetworkStateInfo::Up && !self.networks.is_up(&network.network) {
+                let why =
+                    self.networks.problem(&network.network).map_or("not configured yet", |problem| problem.text());
+                return Err(format!("network {} is not up: {why}", network.name));
+            }
+        }
+        let links = self.node.status(self.now()).links;
+        let wanted = links.iter().filter(|link| link.outgoing).collect::<Vec<_>>();
+        if wanted.is_empty() || wanted.iter().any(|link| link.up) {
+            Ok(())
+        } else {
+            Err("no relay is reached".to_owned())
+        }
+    }
+}

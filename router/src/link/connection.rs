@@ -1,0 +1,164 @@
+//! The two halves of one link: messages out of the stream, messages into it, and the watch over a peer that went silent.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use netflow_overlay::node::LinkId;
+use netflow_sys::udp::canonical;
+use netflow_wire::NodeId;
+use quinn::{Connection, RecvStream, SendStream, VarInt};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::LinkEvent;
+
+/// Largest message, as the contract of the control protocol says; a longer one ends the link before it is read.
+const MAX_MESSAGE: usize = 65_536;
+/// Messages waiting to be sent. A peer that lets 64 pile up does not read; at 64 KiB each the worst is 4 MiB for one link.
+const SEND_QUEUE: usize = 64;
+/// Something was sent, and not one datagram came back, not even an acknowledgement: the other end is gone. Three seconds outlast the
+/// retransmissions of any working path (first probe after about one second without an RTT sample).
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// Sends on a link and closes it.
+#[derive(Debug, Clone)]
+pub(crate) struct Handle {
+    queue: mpsc::Sender<Vec<u8>>,
+    connection: Connection,
+}
+
+impl Handle {
+    /// Queues a message. `false`: the queue is full or the link is gone; the caller closes it.
+    pub(crate) fn send(&self, message: Vec<u8>) -> bool {
+        message.len() <= MAX_MESSAGE && self.queue.try_send(message).is_ok()
+    }
+
+    pub(crate) fn remote(&self) -> SocketAddr {
+        canonical(self.connection.remote_address())
+    }
+
+    /// Smoothed round trip of the link.
+    pub(crate) fn rtt(&self) -> Duration {
+        self.connection.rtt()
+    }
+
+    /// Ends the link now; what was queued is lost.
+    pub(crate) fn abort(&self, reason: &str) {
+        self.connection.close(VarInt::from_u32(1), reason.as_bytes());
+    }
+}
+
+/// One link, from its first stream to its end.
+pub(super) struct Link {
+    pub(super) id: LinkId,
+    pub(super) peer: NodeId,
+    pub(super) connection: Connection,
+    pub(super) outgoing: bool,
+    pub(super) events: mpsc::Sender<LinkEvent>,
+}
+
+impl Link {
+    /// Announces the link and serves it until it ends.
+    pub(super) async fn run(self, send: SendStream, receive: RecvStream) {
+        let (queue, queued) = mpsc::channel(SEND_QUEUE);
+        let handle = Handle { queue, connection: self.connection.clone() };
+        let remote = canonical(self.connection.remote_address());
+        let up = LinkEvent::Up { link: self.id, peer: self.peer, remote, outgoing: self.outgoing, handle };
+        if self.events.send(up).await.is_err() {
+            return;
+        }
+        let reason = tokio::select! {
+            reason = self.read(receive) => reason,
+            reason = self.write(send, queued) => reason,
+        };
+        // Graceful when our side ended: the peer reads what was acknowledged and then the close.
+        self.connection.close(VarInt::from_u32(0), b"");
+        let _ = self.events.send(LinkEvent::Down { link: self.id, reason }).await;
+    }
+
+    async fn read(&self, mut stream: RecvStream) -> String {
+        loop {
+            let mut head = [0; 4];
+            if let Err(error) = stream.read_exact(&mut head).await {
+                return error.to_string();
+            }
+            let Some(len) = usize::try_from(u32::from_le_bytes(head)).ok().filter(|len| *len <= MAX_MESSAGE) else {
+                return "the peer announced a message over 64 KiB".to_owned();
+            };
+            let mut bytes = vec![0; len];
+            if let Err(error) = stream.read_exact(&mut bytes).await {
+                return error.to_string();
+            }
+            let remote = canonical(self.connection.remote_address());
+            // Waiting here while the node is busy closes the flow-control window: the peer slows down, memory does not grow.
+            if self.events.send(LinkEvent::Message { link: self.id, bytes, remote }).await.is_err() {
+                return "the daemon stops".to_owned();
+            }
+        }
+    }
+
+    async fn write(&self, mut stream: SendStream, mut queued: mpsc::Receiver<Vec<u8>>) -> String {
+        let mut watch: Option<(Instant, u64)> = None;
+        loop {
+            tokio::select! {
+                message = queued.recv() => {
+                    let Some(message) = message else {
+                        // The node closed the link after its last message: deliver it first.
+                        let _ = stream.finish();
+                        let _ = tokio::time::timeout(SILENCE, stream.stopped()).await;
+                        return "closed here".to_owned();
+                    };
+                    watch = watch.or_else(|| Some((Instant::now() + SILENCE, self.received())));
+                    if let Some(reason) = self.write_message(&mut stream, &message, watch).await {
+                        return reason;
+                    }
+                }
+                () = sleep_until(watch.map(|(deadline, _)| deadline)) => {
+                    if watch.is_some_and(|(_, before)| self.received() == before) {
+                        return "no answer for 3 s".to_owned();
+                    }
+                    watch = None;
+                }
+            }
+        }
+    }
+
+    /// Writes one message; a peer whose window stays closed and who says nothing is as dead as a silent one.
+    async fn write_message(
+        &self,
+        stream: &mut SendStream,
+        message: &[u8],
+        watch: Option<(Instant, u64)>,
+    ) -> Option<String> {
+        let Ok(len) = u32::try_from(message.len()) else { return Some("message too long".to_owned()) };
+        let mut framed = Vec::with_capacity(4 + message.len());
+        framed.extend_from_slice(&len.to_le_bytes());
+        framed.extend_from_slice(message);
+        let writing = stream.write_all(&framed);
+        tokio::pin!(writing);
+        loop {
+            let deadline =
+                watch.map_or_else(|| Instant::now() + SILENCE, |(deadline, _)| deadline.max(Instant::now() + SILENCE));
+            let before = self.received();
+            tokio::select! {
+                written = &mut writing => return written.err().map(|error| error.to_string()),
+                () = tokio::time::sleep_until(deadline) => {
+                    if self.received() == before {
+                        return Some("no answer for 3 s".to_owned());
+                    }
+                }
+            }
+        }
+    }
+
+    fn received(&self) -> u64 {
+        self.connection.stats().udp_rx.datagrams
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
