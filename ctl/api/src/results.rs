@@ -438,10 +438,10 @@ pub struct SessionInfo {
     pub rx_bytes: u64,
     /// Bytes of inner packets sent.
     pub tx_bytes: u64,
-    /// Data frames received and accepted.
+    /// Data frames received and accepted; 0 where the daemon counts bytes only.
     #[serde(default)]
     pub rx_packets: u64,
-    /// Data frames sent.
+    /// Data frames sent; 0 where the daemon counts bytes only.
     #[serde(default)]
     pub tx_packets: u64,
     /// Since the last accepted frame, seconds.
@@ -600,9 +600,9 @@ pub struct RelayedNetwork {
     pub attached: u32,
     /// Circuits open now.
     pub circuits: u32,
-    /// Bytes received from members to forward, since the process started.
+    /// Bytes received from members and forwarded, since the process started.
     pub rx_bytes: u64,
-    /// Bytes forwarded.
+    /// Bytes that left, since the process started.
     pub tx_bytes: u64,
     /// Frames dropped by rate or quota.
     #[serde(default)]
