@@ -1,4 +1,4 @@
-//! What must never happen to a session, whatever arrives: the pitfalls of `docs/pitfalls.md` that concern sessions.
+//! What must never happen to a session, whatever arrives: the pitfalls of other projects that concern sessions.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
