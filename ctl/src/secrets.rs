@@ -111,6 +111,14 @@ pub(crate) fn write_new_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     })
 }
 
+/// The text of a file that is no secret, with the same bound as a secret.
+///
+/// # Errors
+/// Exit 5 / 4 / 1 as the operating system says.
+pub(crate) fn read_public_file(path: &Path) -> Result<String, Failure> {
+    Ok(read_file(path)?.0.to_string())
+}
+
 fn prompt(text: &str) -> Result<Zeroizing<String>, Failure> {
     rpassword::prompt_password(text).map(Zeroizing::new).map_err(|error| {
         Failure::new(Local::Failure, format!("cannot ask on this terminal; {error}")).next("--file FILE or stdin")

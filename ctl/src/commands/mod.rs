@@ -1,5 +1,6 @@
 //! One function per command: ask, print, say the exit code.
 
+mod backup;
 mod doctor;
 mod invite;
 mod join;
@@ -92,9 +93,8 @@ pub(crate) fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Ping(options) => peers::ping(&ctx, options),
         Command::Relay(Relay::Status) => relay::status(&ctx),
         Command::Doctor => doctor::doctor(&ctx),
-        Command::Backup(_) | Command::Restore(_) => {
-            Err(Failure::new(crate::failure::Local::Failure, "not in this build"))
-        }
+        Command::Backup(options) => backup::backup(&ctx, options),
+        Command::Restore(options) => backup::restore(&ctx, options),
         Command::Version => version::version(&ctx),
         Command::Completions { shell } => completions(&ctx, *shell),
     }
