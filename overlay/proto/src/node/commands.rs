@@ -228,7 +228,7 @@ impl Node {
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] when it is not the owner's key.
-    pub fn import_owner(&mut self, network: &NetworkId, seed: &[u8; 32]) -> Result<(), CommandError> {
+    pub fn import_owner(&mut self, _now: Now, network: &NetworkId, seed: &[u8; 32]) -> Result<(), CommandError> {
         let owner = SigningKey::from_bytes(seed);
         if network_id(&owner.verifying_key().to_bytes()) != *network {
             return Err(CommandError::new(ErrorKind::Invalid, "this is not the owner key of the network"));

@@ -23,7 +23,7 @@ impl Node {
     }
 
     /// For `netctl status`.
-    pub fn status(&self) -> NodeStatus {
+    pub fn status(&self, _now: Now) -> NodeStatus {
         let outgoing = self.links.iter().map(|(node, relay)| LinkStatus {
             node: *node,
             outgoing: true,
