@@ -116,19 +116,50 @@ impl Slot {
     pub const fn is_open(self, unix_ms: u64) -> bool {
         unix_ms.saturating_add(SLOT_GRACE_MS) >= self.start_ms() && unix_ms <= self.end_ms() + SLOT_GRACE_MS
     }
+}
 
-    /// The slot a header byte names at `unix_ms`: the current slot or a neighbour whose window is open; `None` means
-    /// the packet is forwarded and not counted.
+/// A moment of a node's wall clock, in slots: made once for a batch of packets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SlotClock {
+    now_ms: u64,
+    current: Slot,
+    /// The slot before is still counted.
+    last: Option<Slot>,
+    /// The slot after is counted already.
+    next: Option<Slot>,
+}
+
+impl SlotClock {
+    /// The moment `unix_ms`.
     #[must_use]
-    pub fn resolve(lsb: u8, unix_ms: u64) -> Option<Self> {
-        let now = Self::at(unix_ms);
-        let slot = match lsb.wrapping_sub(now.lsb()) {
-            0 => now,
-            1 => Self(now.0.checked_add(1)?),
-            0xff => Self(now.0.checked_sub(1)?),
-            _ => return None,
-        };
-        slot.is_open(unix_ms).then_some(slot)
+    pub fn at(unix_ms: u64) -> Self {
+        let current = Slot::at(unix_ms);
+        let open = |slot: Option<u32>| slot.map(Slot).filter(|slot| slot.is_open(unix_ms));
+        Self { now_ms: unix_ms, current, last: open(current.0.checked_sub(1)), next: open(current.0.checked_add(1)) }
+    }
+
+    /// The time, in milliseconds.
+    #[must_use]
+    pub const fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// What a sender writes into the slot byte of the data header.
+    #[must_use]
+    pub const fn tag(&self) -> u8 {
+        self.current.lsb()
+    }
+
+    /// The slot a header byte names now: the current slot or a neighbour whose window is open; `None` means the packet
+    /// is forwarded and not counted.
+    #[must_use]
+    pub fn resolve(&self, tag: u8) -> Option<Slot> {
+        match tag.wrapping_sub(self.current.lsb()) {
+            0 => Some(self.current).filter(|slot| slot.is_open(self.now_ms)),
+            1 => self.next,
+            0xff => self.last,
+            _ => None,
+        }
     }
 }
 
@@ -160,7 +191,7 @@ mod tests {
             (slot.end_ms() + 3_000, Some(slot)),
             (slot.end_ms() + 3_001, None),
         ] {
-            assert_eq!(Slot::resolve(slot.lsb(), now), want, "at {now}");
+            assert_eq!(SlotClock::at(now).resolve(slot.lsb()), want, "at {now}");
         }
     }
 
@@ -168,7 +199,7 @@ mod tests {
     fn no_time_and_no_tag_panics() {
         for now in [0, 1, u64::from(u32::MAX) * SLOT_MS, u64::MAX] {
             for lsb in 0..=255 {
-                let _ = Slot::resolve(lsb, now);
+                let _ = SlotClock::at(now).resolve(lsb);
             }
         }
     }

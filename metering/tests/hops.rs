@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use netflow_metering::hash::{SampleKey, tagged};
-use netflow_metering::ids::{Direction, Epoch, FlowId, PartyKey, Slot};
+use netflow_metering::ids::{Direction, Epoch, FlowId, PartyKey, Slot, SlotClock};
 use netflow_metering::meter::{
     Archive, ArchiveError, Counted, FlowHandle, MeterError, MeterLimits, MeterTable, Packet, SlotCommit,
 };
@@ -79,7 +79,7 @@ proptest! {
             let skew = if hop == 0 { 0 } else { skews[usize::from(hop) - 1] };
             for (at, packet) in &sent {
                 let local = at.checked_add_signed(skew).unwrap();
-                prop_assert_eq!(meter.count(handle, DOWN, packet, local), Counted::Yes);
+                prop_assert_eq!(meter.count(handle, DOWN, packet, &SlotClock::at(local)), Counted::Yes);
             }
             let seen = leaves(&mut meter).iter().map(|l| (l.slot, l.pkts, l.bytes)).collect::<Vec<_>>();
             prop_assert_eq!(seen.len(), 3);
@@ -107,7 +107,7 @@ proptest! {
         for i in (1..stream.len()).rev() {
             stream.swap(i, usize::try_from(dice.below(i as u64 + 1)).unwrap());
         }
-        let yes = stream.iter().filter(|p| meter.count(handle, DOWN, p, SLOT.start_ms()) == Counted::Yes).count();
+        let yes = stream.iter().filter(|p| meter.count(handle, DOWN, p, &SlotClock::at(SLOT.start_ms())) == Counted::Yes).count();
         prop_assert_eq!(yes, 200);
         let leaf = leaves(&mut meter)[0];
         prop_assert_eq!((leaf.pkts, leaf.dups as usize), (200, 200 * (copies - 1)));
@@ -120,15 +120,15 @@ proptest! {
         let (mut meter, handle) = table(2);
         for frame in &frames {
             if let Some(packet) = Packet::of_frame(frame) {
-                meter.count(handle, DOWN, &packet, now);
-                meter.count(handle, Direction::Up, &packet, SLOT.start_ms());
+                meter.count(handle, DOWN, &packet, &SlotClock::at(now));
+                meter.count(handle, Direction::Up, &packet, &SlotClock::at(SLOT.start_ms()));
             }
             meter.close_due(now);
         }
         meter.remove(handle);
         meter.remove(handle);
         let last = packet(1, 1, SLOT);
-        prop_assert_eq!(meter.count(handle, DOWN, &last, SLOT.start_ms()), Counted::Unmetered);
+        prop_assert_eq!(meter.count(handle, DOWN, &last, &SlotClock::at(SLOT.start_ms())), Counted::Unmetered);
         prop_assert_eq!(meter.set_name(handle, Epoch(1), FLOW), Err(MeterError::Gone));
     }
 }
@@ -152,8 +152,8 @@ fn a_frame_is_read_without_its_header_and_tag() {
 #[test]
 fn a_packet_outside_its_slot_is_forwarded_and_not_counted() {
     let (mut meter, handle) = table(1);
-    assert_eq!(meter.count(handle, DOWN, &packet(1, 0, SLOT), SLOT.end_ms() + 3_001), Counted::Late);
-    assert_eq!(meter.count(handle, DOWN, &packet(1, 0, SLOT), SLOT.end_ms() + 3_000), Counted::Yes);
+    assert_eq!(meter.count(handle, DOWN, &packet(1, 0, SLOT), &SlotClock::at(SLOT.end_ms() + 3_001)), Counted::Late);
+    assert_eq!(meter.count(handle, DOWN, &packet(1, 0, SLOT), &SlotClock::at(SLOT.end_ms() + 3_000)), Counted::Yes);
     assert_eq!(meter.stats().late, 1);
 }
 
@@ -167,11 +167,11 @@ fn memory_is_bounded_and_a_slot_without_memory_loses_its_claim_only() {
         meter.set_name(flow, SLOT.epoch(), FLOW).unwrap();
     }
     let outcomes: Vec<Counted> =
-        (0..200).map(|i| meter.count(handle, DOWN, &packet(1, i, SLOT), SLOT.start_ms())).collect();
+        (0..200).map(|i| meter.count(handle, DOWN, &packet(1, i, SLOT), &SlotClock::at(SLOT.start_ms()))).collect();
     assert_eq!(outcomes[..80], [Counted::Yes; 80]);
     assert_eq!(outcomes[80..], [Counted::Dropped; 120]);
     assert_eq!(meter.records_held(), 0, "a lost slot gives its memory back at once");
-    assert_eq!(meter.count(other, DOWN, &packet(1, 0, SLOT), SLOT.start_ms()), Counted::Yes);
+    assert_eq!(meter.count(other, DOWN, &packet(1, 0, SLOT), &SlotClock::at(SLOT.start_ms())), Counted::Yes);
     let closed = meter.close_due(u64::MAX);
     assert_eq!((closed.len(), meter.stats().unclaimed_slots), (1, 1));
     assert_eq!(meter.records_held(), 16);
@@ -186,7 +186,7 @@ fn cycling_through_old_sessions_does_not_get_replays_counted_for_ever() {
     for round in 0..100u32 {
         for session in 0..8 {
             let p = packet(session, 0, SLOT);
-            counted += u32::from(meter.count(handle, DOWN, &p, SLOT.start_ms()) == Counted::Yes);
+            counted += u32::from(meter.count(handle, DOWN, &p, &SlotClock::at(SLOT.start_ms())) == Counted::Yes);
             assert!(counted <= 4, "round {round}");
         }
     }
@@ -200,9 +200,9 @@ fn a_flow_keeps_its_name_of_the_last_epoch_until_its_last_slot_closes() {
     let (mut meter, handle) = table(1);
     let new_name = FlowId([8; 16]);
     let now = next.start_ms() + 500;
-    assert_eq!(meter.count(handle, DOWN, &packet(1, 0, last), now), Counted::Yes);
+    assert_eq!(meter.count(handle, DOWN, &packet(1, 0, last), &SlotClock::at(now)), Counted::Yes);
     meter.set_name(handle, next.epoch(), new_name).unwrap();
-    assert_eq!(meter.count(handle, DOWN, &packet(1, 1, next), now), Counted::Yes);
+    assert_eq!(meter.count(handle, DOWN, &packet(1, 1, next), &SlotClock::at(now)), Counted::Yes);
     let names: Vec<(Slot, FlowId)> = leaves(&mut meter).iter().map(|l| (l.slot, l.flow)).collect();
     assert_eq!(names, [(last, FLOW), (next, new_name)]);
 }
@@ -212,7 +212,7 @@ fn a_silent_flow_frees_its_windows_and_counts_again_later() {
     let (mut meter, handle) = table(1);
     for round in 0..3u32 {
         let slot = Slot(SLOT.0 + round * 25);
-        assert_eq!(meter.count(handle, DOWN, &packet(round, 0, slot), slot.start_ms()), Counted::Yes);
+        assert_eq!(meter.count(handle, DOWN, &packet(round, 0, slot), &SlotClock::at(slot.start_ms())), Counted::Yes);
         assert_eq!(meter.close_due(slot.end_ms() + 4_000).len(), 1);
         assert_eq!(meter.close_due(slot.end_ms() + 193_000).len(), 0);
     }
@@ -234,7 +234,7 @@ impl Path {
             let (mut meter, handle) = table(hop);
             let invented = if hop == 1 { fakes } else { 0 };
             for p in packets.iter().copied().chain((0..invented).map(|i| packet(!0, i, SLOT))) {
-                meter.count(handle, DOWN, &p, SLOT.start_ms());
+                meter.count(handle, DOWN, &p, &SlotClock::at(SLOT.start_ms()));
             }
             commits.push(SlotCommit::build(PartyKey([hop; 32]), SLOT, meter.close_due(u64::MAX)));
             packets.retain(|_| dice.below(1_000) >= loss);
@@ -316,7 +316,7 @@ fn an_opening_that_was_tampered_with_is_a_fault() {
 fn a_slot_is_opened_only_after_its_key_and_committed_only_once() {
     let (mut meter, handle) = table(1);
     for i in 0..50 {
-        meter.count(handle, DOWN, &packet(1, i, SLOT), SLOT.start_ms());
+        meter.count(handle, DOWN, &packet(1, i, SLOT), &SlotClock::at(SLOT.start_ms()));
     }
     let mut archive = Archive::default();
     let commit = |closed| SlotCommit::build(PartyKey([1; 32]), SLOT, closed);

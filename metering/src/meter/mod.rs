@@ -15,4 +15,4 @@ pub use commit::SlotCommit;
 pub use flow::{Counted, Packet};
 pub use records::RecordLog;
 pub use replay::{ReplayWindow, WINDOW};
-pub use table::{ClosedSlot, FlowHandle, MeterError, MeterLimits, MeterStats, MeterTable};
+pub use table::{ClosedSlot, FlowHandle, MeterError, MeterLimits, MeterPoint, MeterStats, MeterTable};

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::flow::{Counted, Flow, OpenSlot, Packet};
 use super::records::{RecordBudget, RecordLog};
-use crate::ids::{Direction, Epoch, FlowId, PerDirection, Slot};
+use crate::ids::{Direction, Epoch, FlowId, PerDirection, Slot, SlotClock};
 use crate::params::MAX_HOPS;
 
 /// Sessions are refused after 180 s; a slot and its grace more and nothing of them can arrive.
@@ -48,6 +48,16 @@ pub enum MeterError {
 pub struct FlowHandle {
     index: u32,
     generation: u32,
+}
+
+/// Where the data plane meters a flow: kept beside the session (sender, receiver) or the relay label (relay). A session
+/// or label without one is not metered and costs nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MeterPoint {
+    /// The flow.
+    pub handle: FlowHandle,
+    /// The direction this session side or label carries.
+    pub direction: Direction,
 }
 
 /// What metering did since the start.
@@ -174,10 +184,23 @@ impl MeterTable {
         }
     }
 
+    /// The hook of the data plane: meters one data frame (type 0x13, without relay header) at `point`.
+    ///
+    /// * sender: after sealing, with [`SlotClock::tag`] written into the header before it;
+    /// * relay: when the frame leaves, whole;
+    /// * receiver: after the AEAD and replay checks. The ciphertext may be decrypted in place by then: header, tag and
+    ///   length are all that is read.
+    pub fn meter(&mut self, point: MeterPoint, frame: &[u8], clock: &SlotClock) -> Counted {
+        match Packet::of_frame(frame) {
+            Some(packet) => self.count(point.handle, point.direction, &packet, clock),
+            None => Counted::Unmetered,
+        }
+    }
+
     /// Counts one packet where this hop meters it: a sender and a relay at egress, a receiver after the AEAD and replay
-    /// checks. `now_ms` is this node's wall clock, read once per batch. Never allocates but for a chunk of records.
-    pub fn count(&mut self, handle: FlowHandle, direction: Direction, packet: &Packet, now_ms: u64) -> Counted {
-        let Some(slot) = Slot::resolve(packet.slot_lsb, now_ms) else {
+    /// checks. `clock` is this node's wall clock, read once per batch. Never allocates but for a chunk of records.
+    pub fn count(&mut self, handle: FlowHandle, direction: Direction, packet: &Packet, clock: &SlotClock) -> Counted {
+        let Some(slot) = clock.resolve(packet.slot_lsb) else {
             self.stats.late += 1;
             return Counted::Late;
         };
