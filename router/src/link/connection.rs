@@ -33,10 +33,6 @@ impl Handle {
         message.len() <= MAX_MESSAGE && self.queue.try_send(message).is_ok()
     }
 
-    pub(crate) fn remote(&self) -> SocketAddr {
-        canonical(self.connection.remote_address())
-    }
-
     /// Smoothed round trip of the link.
     pub(crate) fn rtt(&self) -> Duration {
         self.connection.rtt()
@@ -108,7 +104,9 @@ impl Link {
                         let _ = tokio::time::timeout(SILENCE, stream.stopped()).await;
                         return "closed here".to_owned();
                     };
-                    watch = watch.or_else(|| Some((Instant::now() + SILENCE, self.received())));
+                    // The oldest unanswered message counts; once anything came back, the next one starts a new watch.
+                    let received = self.received();
+                    watch = watch.filter(|(_, before)| *before == received).or(Some((Instant::now() + SILENCE, received)));
                     if let Some(reason) = self.write_message(&mut stream, &message, watch).await {
                         return reason;
                     }

@@ -16,6 +16,14 @@
 mod connection;
 mod manager;
 mod socket;
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests may fail loudly and measure time"
+)]
+mod tests;
 mod tls;
 
 use std::net::SocketAddr;

@@ -59,6 +59,16 @@ impl Tls {
         Ok(Self { identity: Arc::new(CertifiedKey::new(vec![spki], key)), provider: Arc::new(provider) })
     }
 
+    /// A client of the classical world, to see it refused.
+    #[cfg(test)]
+    pub(super) fn classical_only(keys: &NodeKeys) -> anyhow::Result<Self> {
+        let mut tls = Self::new(keys, PqMode::Prefer)?;
+        let mut provider = (*tls.provider).clone();
+        provider.kx_groups = vec![provider::kx_group::X25519];
+        tls.provider = Arc::new(provider);
+        Ok(tls)
+    }
+
     /// A configuration that accepts exactly `peer`.
     pub(super) fn client(&self, peer: NodeId) -> anyhow::Result<quinn::ClientConfig> {
         let verifier =
