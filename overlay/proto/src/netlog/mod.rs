@@ -24,3 +24,6 @@ pub use state::{
 };
 pub use sync::{ShortHead, ShortRange};
 pub use syntax::{NameError, valid_name, valid_tag};
+
+#[cfg(test)]
+mod tests;
