@@ -1,6 +1,5 @@
 //! The two halves of one link: messages out of the stream, messages into it, and the watch over a peer that went silent.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use netflow_overlay::node::LinkId;
