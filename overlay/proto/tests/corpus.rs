@@ -156,4 +156,80 @@ fn write_the_seeds() {
         }
     }
     seed("proto_session", "all_short_frames", &all);
+    seeds_of_whole(&vectors);
+}
+
+/// Steps of `kind, length, bytes` for the targets that run a whole engine or node.
+fn seeds_of_whole(frames: &serde_json::Value) {
+    let step = |kind: u8, bytes: &[u8]| {
+        [&[kind], u16::try_from(bytes.len()).unwrap().to_le_bytes().as_slice(), bytes].concat()
+    };
+    let control = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wire/vectors/control.json");
+    let control: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(control).unwrap()).unwrap();
+    let hex_of = |value: &serde_json::Value| hex::decode(value["hex"].as_str().unwrap()).unwrap();
+    let messages = control["messages"].as_array().unwrap();
+    let hello = hex_of(&messages[0]);
+    for message in messages {
+        let name = message["name"].as_str().unwrap().replace(' ', "_");
+        let bytes = hex_of(message);
+        seed("proto_node", &format!("client_{name}"), &[step(1, &hello), step(1, &bytes)].concat());
+        seed("proto_node", &format!("server_{name}"), &[step(2, &hello), step(2, &bytes), step(4, &[])].concat());
+    }
+    for frame in frames["frames"].as_array().unwrap() {
+        if !matches!(frame["kind"].as_str().unwrap(), "inner" | "init_payload" | "response_payload") {
+            let name = frame["name"].as_str().unwrap().replace(' ', "_");
+            seed("proto_node", &name, &[step(0, &hex_of(frame)), step(5, &hex_of(frame))].concat());
+        }
+    }
+    let packet = |how: u8, bytes: &[u8]| [&[how, u8::try_from(bytes.len()).unwrap()], bytes].concat();
+    let v4 = |protocol: u8, fragment: [u8; 2], payload: &[u8]| {
+        let total = u16::try_from(20 + payload.len()).unwrap().to_be_bytes();
+        let [f0, f1] = fragment;
+        let head = [0x45, 0, total[0], total[1], 0, 7, f0, f1, 64, protocol, 0, 0];
+        [head.as_slice(), &[0; 8], payload].concat()
+    };
+    let v6 = |next: u8, payload: &[u8]| {
+        let length = u16::try_from(payload.len()).unwrap().to_be_bytes();
+        [&[0x60, 0, 0, 0, length[0], length[1], next, 64], [0; 32].as_slice(), payload].concat()
+    };
+    let tcp = |from: u16, to: u16, flags: u8| {
+        let ports = [from.to_be_bytes(), to.to_be_bytes()].concat();
+        [ports.as_slice(), &[0; 8], &[0x50, flags, 0, 0, 0, 0, 0, 0]].concat()
+    };
+    let (syn, answer) = (tcp(4000, 80, 2), tcp(80, 4000, 0x12));
+    seed(
+        "proto_policy",
+        "v4_open_and_reply",
+        &[packet(2, &v4(6, [0, 0], &syn)), packet(3, &v4(6, [0, 0], &answer))].concat(),
+    );
+    seed("proto_policy", "v6_open_and_reply", &[packet(2, &v6(6, &syn)), packet(3, &v6(6, &answer))].concat());
+    seed("proto_policy", "v4_denied_port", &packet(2, &v4(6, [0, 0], &tcp(4000, 22, 2))));
+    seed("proto_policy", "v4_udp", &packet(2, &v4(17, [0, 0], &[0, 9, 0, 80, 0, 8, 0, 0])));
+    seed(
+        "proto_policy",
+        "v4_fragments",
+        &[packet(2, &v4(6, [0x20, 0], &[syn.as_slice(), &[0; 4]].concat())), packet(2, &v4(6, [0, 3], &[1; 16]))]
+            .concat(),
+    );
+    seed("proto_policy", "v4_tail_first", &packet(2, &v4(6, [0, 3], &[1; 16])));
+    seed("proto_policy", "v4_tiny_fragment", &packet(2, &v4(6, [0x20, 0], &syn[..8])));
+    seed("proto_policy", "v6_hop_by_hop", &packet(2, &v6(0, &[&[6, 0, 1, 4, 0, 0, 0, 0], syn.as_slice()].concat())));
+    seed("proto_policy", "v6_fragment", &packet(2, &v6(44, &[&[6, 0, 0, 1, 0, 0, 0, 7], syn.as_slice()].concat())));
+    seed(
+        "proto_policy",
+        "v6_fragment_tail",
+        &packet(2, &v6(44, &[&[6, 0, 0, 9, 0, 0, 0, 7], syn.as_slice()].concat())),
+    );
+    seed("proto_policy", "v6_routing", &packet(2, &v6(43, &[&[6, 0, 0, 1, 0, 0, 0, 0], syn.as_slice()].concat())));
+    seed(
+        "proto_policy",
+        "v6_destination_options_hide_udp",
+        &packet(2, &v6(60, &[&[17, 0, 1, 4, 0, 0, 0, 0], syn.as_slice()].concat())),
+    );
+    seed("proto_policy", "foreign_source", &packet(0, &v4(6, [0, 0], &syn)));
+    seed(
+        "proto_policy",
+        "icmp_error_quotes_nothing_known",
+        &packet(3, &v4(1, [0, 0], &[&[3, 3, 0, 0, 0, 0, 0, 0], v4(6, [0, 0], &syn).as_slice()].concat())),
+    );
 }

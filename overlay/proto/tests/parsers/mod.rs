@@ -3,11 +3,13 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing)]
 
+pub(crate) mod whole;
+
 use ed25519_dalek::SigningKey;
 use netflow_overlay::identity::{NodeRecord, format_network_id, format_node_id, parse_network_id, parse_node_id, sign};
 use netflow_overlay::invite::InviteToken;
 use netflow_overlay::netlog::entry::Entry;
-use netflow_overlay::netlog::{EntryHash, GenesisParams, Inserted, LogError, SignedEntry};
+use netflow_overlay::netlog::{EntryHash, GenesisParams, Inserted, SignedEntry};
 use netflow_overlay::session::{FrameOutcome, LocalIdentity, PeerRef, PqMode, RemoteKeys, SessionTable, Source};
 use netflow_overlay::{EntryBody, NetworkId, NetworkLog, NodeId, NodeKeys, Now, SignedRecord};
 use rand_core::SeedableRng as _;
@@ -24,6 +26,8 @@ pub(crate) const TARGETS: &[Target] = &[
     ("proto_key_file", key_file),
     ("proto_ids", ids),
     ("proto_session", session),
+    ("proto_policy", whole::policy),
+    ("proto_node", whole::node),
 ];
 
 /// The signer of everything the targets sign.
@@ -99,19 +103,15 @@ fn agree(log: &NetworkLog, raws: &[Vec<u8>]) {
     let network = log.state().network();
     let mut other = NetworkLog::empty(network);
     let mut waiting: Vec<Vec<u8>> = raws.iter().rev().cloned().collect();
-    while !waiting.is_empty() {
-        let before = waiting.len();
-        let (results, _) = other.insert_all(&waiting);
-        let mut results = results.into_iter();
-        waiting.retain(|_| {
-            matches!(
-                results.next(),
-                Some(Ok(Inserted::Gap { .. }) | Err(LogError::NotAuthorized | LogError::NoGenesis))
-            )
-        });
-        if waiting.len() == before {
+    // As sync does it: what did not fit is offered again until nothing new fits. An entry that does not continue the chain is
+    // refused at first, and a proof of a fork once the other entry of its place is there.
+    loop {
+        let (_, order) = other.insert_all(&waiting);
+        if order.is_empty() {
             break;
         }
+        let mut index = 0..;
+        waiting.retain(|_| index.next().is_some_and(|index| !order.contains(&index)));
     }
     assert_eq!(other.digest(), log.digest(), "replicas with the same entries have the same heads");
     assert_eq!(other.state(), log.state(), "and say the same");
