@@ -103,7 +103,7 @@ pub(crate) enum Command {
     Doctor,
     /// Write the owner key of the network to a file sealed by a passphrase (root only)
     Backup(Backup),
-    /// Take an owner key from such a file (root only)
+    /// Take an owner key from such a file, on a member whose log is current, when the old owner node is gone (root only)
     Restore(Restore),
     /// Versions of netctl, the daemon and their API
     Version,
@@ -124,7 +124,7 @@ pub(crate) struct CreateNetwork {
     pub(crate) relays: Vec<String>,
     /// IPv4 prefix, a /16 out of 100.64.0.0/10 [default: a free one]
     #[arg(long, value_name = "PREFIX")]
-    pub(crate) ipv4: Option<String>,
+    pub(crate) prefix: Option<String>,
     /// Name of this node in the network [default: host name]
     #[arg(long = "as", value_name = "NAME")]
     pub(crate) member_name: Option<String>,

@@ -129,7 +129,8 @@ pub struct NetworkExportOwnerParams {
     pub network: Option<String>,
 }
 
-/// Parameters of `network.import_owner`: what `network.export_owner` gave.
+/// Parameters of `network.import_owner`: what `network.export_owner` gave. The node must be a member, so that it has the log:
+/// an owner key that signs an entry number twice is frozen for everybody.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkImportOwnerParams {

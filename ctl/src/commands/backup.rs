@@ -91,7 +91,8 @@ pub(super) fn restore(ctx: &Context<'_>, options: &Restore) -> Result<u8, Failur
     let result = client.call(params)?;
     ctx.show(&result, |result| {
         ctx.out.line(format!("owner key of {} is on this node again", result.network.name))?;
-        ctx.out.line(network::describe(&result.network))
+        ctx.out.line(network::describe(&result.network))?;
+        ctx.out.line("use the key on this node alone: two nodes that sign with one key freeze it for everybody")
     })
 }
 

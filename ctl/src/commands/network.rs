@@ -31,7 +31,7 @@ pub(super) fn create(ctx: &Context<'_>, options: &CreateNetwork) -> Result<u8, F
     let params = NetworkCreateParams {
         name: options.name.clone(),
         relays: options.relays.clone(),
-        ipv4_prefix: options.ipv4.clone(),
+        ipv4_prefix: options.prefix.clone(),
         member_name: options.member_name.clone(),
     };
     ctx.ask(params, |result| {
