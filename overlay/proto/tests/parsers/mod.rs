@@ -208,7 +208,10 @@ pub(crate) fn session(bytes: &[u8]) {
         match table.handle_frame(at(step), &mut rng, &source, &mut frame.to_vec()) {
             FrameOutcome::Reply(reply) => assert!(reply.len() <= frame.len(), "an amplifier"),
             FrameOutcome::Drop(_) => {}
-            outcome => panic!("a stranger's frame was taken: {outcome:?}"),
+            outcome @ (FrameOutcome::Inner { .. }
+            | FrameOutcome::Established { .. }
+            | FrameOutcome::Accepted { .. }
+            | FrameOutcome::CookieTaken { .. }) => panic!("a stranger's frame was taken: {outcome:?}"),
         }
     }
     assert!(table.info(&peer).is_none());
