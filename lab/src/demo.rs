@@ -147,7 +147,7 @@ impl Demo {
     fn first_network(&mut self, world: &World) -> Result<String> {
         let clock = Instant::now();
         self.step("a creates the private network `home`", |facts| {
-            world.a.json(&["create-network", "home", "--as", "a"])?;
+            world.a.json(&["create-network", "home"])?;
             facts.push(format!("a$ netctl create-network home     -> a is {}", overlay_v4(&world.a)?));
             Ok(())
         })?;
@@ -268,25 +268,28 @@ impl Demo {
 
     /// Somebody else's network with the same name, the same addresses and the same relays.
     fn strangers(&mut self, world: &World) -> Result<()> {
-        self.step("c owns another network, with the same name, the same addresses and the same relays", |facts| {
-            let prefix = text_at(&crate::world::active(&world.a)?, "/ipv4_prefix")?;
-            world.c.json(&["create-network", "home", "--ipv4", &prefix, "--as", "c"])?;
-            let (b, c) = (overlay_v4(&world.b)?, overlay_v4(&world.c)?);
-            facts.push(format!("c is {c} in its own network; a is {} in hers", overlay_v4(&world.a)?));
-            let b6 = crate::world::overlay_v6(&world.b)?;
-            let a6 = crate::world::overlay_v6(&world.a)?;
-            for address in [IpAddr::from(b), b6, a6] {
-                ensure!(tools::ping(&world.c.host.ns, address, 1).is_err(), "c reaches {address}");
-            }
-            let a = overlay_v4(&world.a)?;
-            let stolen = world.lab.dir().join("stolen.txt");
-            let url = format!("http://{a}:8000/private.txt");
-            ensure!(tools::fetch(&world.c.host.ns, &url, &stolen, 3).is_err(), "c reads the file of a");
-            facts.push("c pings a and b by IPv4 and IPv6, and asks for the file: nothing answers".into());
-            tools::ping(&world.b.host.ns, a.into(), 5)?;
-            facts.push("a and b still reach each other".into());
-            Ok(())
-        })
+        self.step(
+            "c owns another network, with the same name, the same range of addresses and the same relays",
+            |facts| {
+                let prefix = text_at(&crate::world::active(&world.a)?, "/ipv4_prefix")?;
+                world.c.json(&["create-network", "home", "--prefix", &prefix])?;
+                let (b, c) = (overlay_v4(&world.b)?, overlay_v4(&world.c)?);
+                facts.push(format!("c is {c} in its own network; a is {} in hers", overlay_v4(&world.a)?));
+                let b6 = crate::world::overlay_v6(&world.b)?;
+                let a6 = crate::world::overlay_v6(&world.a)?;
+                for address in [IpAddr::from(b), b6, a6] {
+                    ensure!(tools::ping(&world.c.host.ns, address, 1).is_err(), "c reaches {address}");
+                }
+                let a = overlay_v4(&world.a)?;
+                let stolen = world.lab.dir().join("stolen.txt");
+                let url = format!("http://{a}:8000/private.txt");
+                ensure!(tools::fetch(&world.c.host.ns, &url, &stolen, 3).is_err(), "c reads the file of a");
+                facts.push("c pings a and b by IPv4 and IPv6, and asks for the file: nothing answers".into());
+                tools::ping(&world.b.host.ns, a.into(), 5)?;
+                facts.push("a and b still reach each other".into());
+                Ok(())
+            },
+        )
     }
 
     /// The central nodes are gone, b is revoked, and its token is worth nothing.

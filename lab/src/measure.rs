@@ -48,7 +48,7 @@ pub fn run(quick: bool) -> Result<()> {
 
     let mut crowd = Crowd::build()?;
     row("EN resident, started, in no network", mib(resident(&crowd.a)?), "MiB", Some(16.0));
-    crowd.a.json(&["create-network", "home", "--as", "a"])?;
+    crowd.a.json(&["create-network", "home"])?;
     row("EN resident, alone in one network", mib(resident(&crowd.a)?), "MiB", Some(16.0));
     println!("joining {PEERS} members ...");
     let mut joins = crowd.join_all()?;

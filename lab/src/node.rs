@@ -49,7 +49,7 @@ impl Node {
         let dir = lab.dir().join(name);
         fs::DirBuilder::new().mode(0o700).recursive(true).create(&dir)?;
         let node = Self { host: host.clone(), socket: lab.run_dir().join(format!("{name}.sock")), dir, process: None };
-        node.write_config(&node.config(spec))?;
+        node.write_config(&node.config(name, spec))?;
         Ok(node)
     }
 
@@ -63,9 +63,9 @@ impl Node {
         Ok(node)
     }
 
-    fn config(&self, spec: &NodeSpec) -> String {
+    fn config(&self, name: &str, spec: &NodeSpec) -> String {
         let mut text = format!(
-            "tier = {:?}\nstate_dir = {:?}\ncontrol_socket = {:?}\nlisten = \"[::]:{PORT}\"\nlog = \"info\"\nmetrics = \"off\"\nrelays = {:?}\n{}",
+            "tier = {:?}\nname = {name:?}\nstate_dir = {:?}\ncontrol_socket = {:?}\nlisten = \"[::]:{PORT}\"\nlog = \"info\"\nmetrics = \"off\"\nrelays = {:?}\n{}",
             spec.tier,
             self.state_dir(),
             self.socket,

@@ -79,7 +79,7 @@ impl World {
     /// # Errors
     /// netctl's complaint.
     pub fn connect_homes(&self) -> Result<String> {
-        self.a.json(&["create-network", "home", "--as", "a"])?;
+        self.a.json(&["create-network", "home"])?;
         let token = self.a.invite()?;
         join_as(&self.b, &token, "b")?;
         Ok(token)

@@ -169,7 +169,7 @@ fn an_address_that_clashes_with_a_local_route_is_named_before_anything_is_made()
     a.start().unwrap();
     a.host.ns.ip("route add 100.77.0.0/16 via 203.0.113.1").unwrap();
     let clean = snapshot(&a.state_dir());
-    refused(&a.netctl(&["create-network", "home", "--ipv4", "100.77.0.0/16"]).unwrap(), 6, &["100.77.0.0/16"]);
+    refused(&a.netctl(&["create-network", "home", "--prefix", "100.77.0.0/16"]).unwrap(), 6, &["100.77.0.0/16"]);
     assert_eq!(snapshot(&a.state_dir()), clean, "nothing half-done on disk");
     assert!(active(&a).is_err(), "no network was made");
     // Left to itself the daemon picks another prefix.

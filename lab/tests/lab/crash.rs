@@ -48,7 +48,7 @@ impl Cast {
         let spec = NodeSpec { tier: "en", relays: vec![cn.relay_name().unwrap()], extra: String::new() };
         let host = lab.public_host("owner", Family::Dual, plain).unwrap();
         let owner = Node::run(&lab, &host, "owner", &spec).unwrap();
-        owner.json(&["create-network", "home", "--as", "owner"]).unwrap();
+        owner.json(&["create-network", "home"]).unwrap();
         let hosts = ["b", "c"].map(|name| lab.public_host(name, Family::Dual, plain).unwrap());
         Self { cn, owner, spec, hosts, random: Random(0x5eed_0f1a_b000_0001), kills: 0, members: 1, lab }
     }

@@ -76,7 +76,7 @@ fn a_network_of_the_same_name_and_addresses_reaches_nobody_else_s() {
     let world = World::build().unwrap();
     world.connect_homes().unwrap();
     let prefix = text_at(&active(&world.a).unwrap(), "/ipv4_prefix").unwrap();
-    world.c.json(&["create-network", "home", "--ipv4", &prefix, "--as", "c"]).unwrap();
+    world.c.json(&["create-network", "home", "--prefix", &prefix]).unwrap();
     let (a, b) = (overlay_v4(&world.a).unwrap(), overlay_v4(&world.b).unwrap());
     assert_eq!(overlay_v4(&world.c).unwrap(), a, "the first member has the first address of the prefix, in both");
     tools::ping(&world.b.host.ns, a.into(), 5).unwrap();
@@ -211,7 +211,7 @@ fn every_kind_of_home_reaches_every_other_through_a_relay() {
             Node::run(&lab, &host, name, &spec).unwrap()
         })
         .collect();
-    nodes[0].json(&["create-network", "mixed", "--as", "double"]).unwrap();
+    nodes[0].json(&["create-network", "mixed"]).unwrap();
     for (node, (name, ..)) in nodes.iter().zip(&homes).skip(1) {
         join_as(node, &nodes[0].invite().unwrap(), name).unwrap();
     }
