@@ -84,8 +84,11 @@ pub const RHO: u128 = 0xfc97_5deb_64b9_2827_420c_64a9_605b_a6a1;
 pub const MAX_RELAYS: usize = 8;
 /// Hops of one path: both ends and the relays.
 pub const MAX_HOPS: usize = MAX_RELAYS + 2;
-/// Samples of one opening. Honest openings hold at most 127 + 6 x sqrt(129) = 195 expected by the count test; the limit
+/// Samples of one opening. Honest openings pass the count test with at most 2,047 + 6 x sqrt(2,048) = 2,319; the limit
 /// leaves a lying hop room to be seen lying and a parser none to be exhausted.
-pub const MAX_SAMPLES: usize = 1_024;
+pub const MAX_SAMPLES: usize = 4_096;
+/// Doublings of the sample in slots that carry more than [`AUDIT_BYTES`]: to 2 GiB a slot (2 Gbit/s in one flow) every
+/// 128 MiB shows at least 64 samples; above, openings stay below 40 KiB.
+pub const MAX_EXTRA_LEVELS: u8 = 4;
 /// Depth of a Merkle path: 2^32 leaves.
 pub const MAX_PATH: usize = 32;

@@ -3,7 +3,7 @@
 
 use crate::hash::SampleKey;
 use crate::ids::{Direction, FlowId};
-use crate::params::{AUDIT_BYTES, SAMPLE_EXP};
+use crate::params::{AUDIT_BYTES, MAX_EXTRA_LEVELS, SAMPLE_EXP};
 use crate::wire::{Record, WireError};
 
 /// Sampling level `r`: a record is sampled with probability 2^-r. Samples of a level are a subset of those below it.
@@ -20,6 +20,15 @@ impl Level {
         let octave = sender_pkts.checked_ilog2().unwrap_or(0);
         // ilog2 of a u64 is at most 63, so the level is at most 57.
         Self(u8::try_from(octave.saturating_sub(SAMPLE_EXP)).unwrap_or(Self::MAX.0))
+    }
+
+    /// The level an audit of a slot uses, for the sender's packets and bytes: [`Level::of`], finer by one for each
+    /// doubling above 128 MiB, as the lottery draws a slot only once however much it carried.
+    #[must_use]
+    pub fn of_slot(sender_pkts: u64, sender_bytes: u64) -> Self {
+        let ratio = sender_bytes.div_ceil(AUDIT_BYTES).max(1);
+        let doublings = u8::try_from(ratio.next_power_of_two().ilog2()).unwrap_or(MAX_EXTRA_LEVELS);
+        Self::of(sender_pkts).finer(doublings.min(MAX_EXTRA_LEVELS))
     }
 
     /// The level of a wire byte.
@@ -115,6 +124,13 @@ mod tests {
                 prop_assert!(is_audited(key, flow, Direction::Up, a.max(b)));
             }
         }
+    }
+
+    #[test]
+    fn a_big_slot_shows_as_many_samples_per_byte_as_a_small_one() {
+        let level = |pkts, mib: u64| Level::of_slot(pkts, mib << 20).get();
+        assert_eq!((level(1 << 20, 128), level(1 << 20, 129), level(1 << 20, 1_024)), (14, 13, 11));
+        assert_eq!((level(1 << 20, 1 << 40), Level::of_slot(u64::MAX, u64::MAX).get()), (10, 53));
     }
 
     #[test]

@@ -6,8 +6,9 @@ use ed25519_dalek::SigningKey;
 use crate::ids::{Epoch, FlowId, PerDirection};
 use crate::wire::{Contract, Signed, Voucher};
 
-/// A voucher goes out at the latest this long after the first unacknowledged byte, so that a slow flow never stops.
-const VOUCHER_MS: u64 = 1_000;
+/// After this silence a quarter of the window is acknowledged too: the payees may have stopped because so much was lost
+/// that half a window never arrived. A slow flow is acknowledged when its epoch ends, which keeps vouchers below 80 ppm.
+const SILENCE_MS: u64 = 2_000;
 
 /// Why no voucher can be made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -31,8 +32,8 @@ pub struct Payer {
     seq: u64,
     acked: PerDirection<u64>,
     goodput: PerDirection<u64>,
-    /// When the oldest unacknowledged byte came.
-    unacked_since_ms: Option<u64>,
+    /// When the last byte was noted.
+    last_ms: u64,
 }
 
 impl Payer {
@@ -47,7 +48,7 @@ impl Payer {
             seq: 0,
             acked: PerDirection { up: 0, down: 0 },
             goodput: PerDirection { up: 0, down: 0 },
-            unacked_since_ms: None,
+            last_ms: 0,
         }
     }
 
@@ -71,14 +72,14 @@ impl Payer {
     /// Notes `bytes` of unique, unpadded session bytes received from the provider.
     pub fn note_received(&mut self, bytes: u64, now_ms: u64) {
         self.goodput.down = self.goodput.down.saturating_add(bytes);
-        self.unacked_since_ms.get_or_insert(now_ms);
+        self.last_ms = now_ms;
     }
 
     /// Notes that the provider acknowledged, end to end, `total` session bytes of this epoch. Lower totals are ignored.
     pub fn note_delivered(&mut self, total: u64, now_ms: u64) {
         if total > self.goodput.up {
             self.goodput.up = total;
-            self.unacked_since_ms.get_or_insert(now_ms);
+            self.last_ms = now_ms;
         }
     }
 
@@ -87,22 +88,20 @@ impl Payer {
         self.reserved = self.reserved.max(reserved);
     }
 
-    /// The next voucher, when half a credit window or a second of bytes is unacknowledged. Store it durably before any
-    /// copy is sent.
+    /// The next voucher, when half a credit window is unacknowledged, a quarter after two seconds of silence, or anything
+    /// once the epoch is over. Store it durably before any copy is sent.
     ///
     /// # Errors
     /// [`PayerError::Exhausted`]; the state is unchanged, and nothing more should be asked of the payees.
     pub fn poll_voucher(&mut self, now_ms: u64, key: &SigningKey) -> Result<Option<Signed<Voucher>>, PayerError> {
-        let unacked = (self.goodput.up - self.acked.up).saturating_add(self.goodput.down - self.acked.down);
-        let is_late = self.unacked_since_ms.is_some_and(|since| now_ms.saturating_sub(since) >= VOUCHER_MS);
-        if unacked == 0 || (unacked < u64::from(self.contract.credit_window / 2) && !is_late) {
+        let is_due = self.poll_timeout().is_some_and(|due| due <= now_ms);
+        if !is_due {
             return Ok(None);
         }
         let amount = self.contract.liability(self.goodput.up, self.goodput.down);
         let cum_amount = amount.filter(|amount| *amount <= self.reserved).ok_or(PayerError::Exhausted)?;
         self.seq += 1;
         self.acked = self.goodput;
-        self.unacked_since_ms = None;
         let voucher = Voucher {
             epoch: self.epoch,
             flow: self.flow,
@@ -115,9 +114,19 @@ impl Payer {
         Ok(Some(Signed::sign(voucher, key)))
     }
 
-    /// When [`Payer::poll_voucher`] has something to do without another byte, in milliseconds.
+    /// When [`Payer::poll_voucher`] has something to do, in milliseconds; 0 is now.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
-        self.unacked_since_ms.map(|since| since.saturating_add(VOUCHER_MS))
+        let unacked = (self.goodput.up - self.acked.up).saturating_add(self.goodput.down - self.acked.down);
+        let window = u64::from(self.contract.credit_window);
+        if unacked == 0 {
+            None
+        } else if unacked >= window / 2 {
+            Some(0)
+        } else if unacked >= window / 4 {
+            Some(self.last_ms.saturating_add(SILENCE_MS).min(self.epoch.end_ms()))
+        } else {
+            Some(self.epoch.end_ms())
+        }
     }
 }

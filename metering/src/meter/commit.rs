@@ -144,7 +144,7 @@ fn leaf_of(part: &ClosedSlot) -> SlotLeaf {
 
 /// The samples and chosen leaves of every level an audit may ask for.
 fn sampled(log: &RecordLog, leaf: &SlotLeaf, key: SampleKey) -> Kept {
-    let own = Level::of(u64::from(leaf.pkts));
+    let own = Level::of_slot(u64::from(leaf.pkts), leaf.bytes);
     let (from, to) = (own.finer(LEVELS_AROUND), own.coarser(LEVELS_AROUND));
     let tree = Tree::new(log.leaves().map(record_leaf).collect());
     let samples = from.sample(key, log.iter());
