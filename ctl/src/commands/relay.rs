@@ -21,7 +21,7 @@ pub(super) fn status(ctx: &Context<'_>) -> Result<u8, Failure> {
 fn server_tables(ctx: &Context<'_>, server: &RelayServerInfo) -> Result<(), Failure> {
     let addresses: Vec<String> = server.public_addresses.iter().map(ToString::to_string).collect();
     ctx.out.line(format!(
-        "relaying at {}: {} links, {} bound addresses, {} circuits",
+        "relaying at {}; links: {}, bound addresses: {}, circuits: {}",
         if addresses.is_empty() { String::from("no public address") } else { addresses.join(", ") },
         server.links,
         server.bindings,
