@@ -3,13 +3,14 @@
 
 use std::collections::BTreeSet;
 
+use netflow_metering::audit::{Audit, HopEvidence, audit, level_of};
 use netflow_metering::hash::{SampleKey, tagged};
 use netflow_metering::ids::{Direction, Epoch, FlowId, PartyKey, Slot, SlotClock};
 use netflow_metering::meter::{
     Archive, ArchiveError, Counted, FlowHandle, MeterError, MeterLimits, MeterTable, Packet, SlotCommit,
 };
 use netflow_metering::sample::Level;
-use netflow_metering::verdict::{HopReport, Verdict, judge};
+use netflow_metering::verdict::{Flags, Verdict};
 use netflow_metering::wire::{Opening, OpeningFault, Record, SlotLeaf};
 use proptest::prelude::*;
 
@@ -221,6 +222,7 @@ fn a_silent_flow_frees_its_windows_and_counts_again_later() {
 /// One flow-slot seen by four hops, each losing `loss` per mille on the way to the next, `fakes` added at hop 1.
 struct Path {
     commits: Vec<SlotCommit>,
+    slot_key: SampleKey,
     key: SampleKey,
     level: Level,
 }
@@ -231,7 +233,8 @@ impl Path {
         let mut packets: Vec<Packet> = (0..pkts).map(|i| packet(seed as u32, i, SLOT)).collect();
         let mut commits = Vec::new();
         for hop in 0..4u8 {
-            let (mut meter, handle) = table(hop);
+            // Sent down: the provider is hop 3.
+            let (mut meter, handle) = table(3 - hop);
             let invented = if hop == 1 { fakes } else { 0 };
             for p in packets.iter().copied().chain((0..invented).map(|i| packet(!0, i, SLOT))) {
                 meter.count(handle, DOWN, &p, &SlotClock::at(SLOT.start_ms()));
@@ -241,29 +244,56 @@ impl Path {
         }
         // The first slot key under which the flow is drawn at every hop.
         let keys = (0u64..).map(|i| SampleKey::of_slot(i, SLOT, &[seed as u8; 32]));
-        let bytes = commits[3].leaves()[0].bytes;
+        let bytes = commits[3].leaves().first().map_or(0, |leaf| leaf.bytes);
         let slot_key = keys.into_iter().find(|k| netflow_metering::sample::is_audited(*k, FLOW, DOWN, bytes)).unwrap();
         for commit in &mut commits {
             commit.reveal(slot_key);
         }
-        Self { commits, key: slot_key.of_flow(FLOW, DOWN), level: Level::of(pkts) }
+        Self { commits, slot_key, key: slot_key.of_flow(FLOW, DOWN), level: Level::of(pkts) }
     }
 
     fn openings(&self) -> Vec<Opening> {
         self.commits.iter().map(|commit| commit.open(FLOW, DOWN, self.level).unwrap()).collect()
     }
 
+    fn audit(&self, openings: &[Option<Opening>]) -> Audit {
+        let evidence = |(commit, o): (&SlotCommit, &Option<Opening>)| (*commit.root(), o.clone());
+        let owned: Vec<_> = self.commits.iter().zip(openings).map(evidence).collect();
+        let hops: Vec<HopEvidence<'_>> =
+            owned.iter().map(|(root, o)| HopEvidence { root, opening: o.as_ref() }).collect();
+        audit(&hops, FLOW, DOWN, self.slot_key, self.level)
+    }
+
     fn verdict(&self) -> Verdict {
         let openings = self.openings();
-        for (opening, commit) in openings.iter().zip(&self.commits) {
-            assert_eq!(opening.check(commit.root(), self.key), Ok(()));
+        assert_eq!(level_of(&openings[0], self.slot_key), Some(self.level));
+        for opening in &openings {
             assert_eq!(Opening::from_bytes(&opening.to_bytes()).as_ref(), Ok(opening));
         }
-        let report = |o: &Opening| (u64::from(o.leaf.pkts), o.leaf.bytes, o.samples.clone());
-        let rows: Vec<_> = openings.iter().map(report).collect();
-        let hops: Vec<HopReport<'_>> =
-            rows.iter().map(|(p, b, s)| HopReport { pkts: *p, bytes: *b, samples: s }).collect();
-        judge(&hops, self.level)
+        let audit = self.audit(&openings.into_iter().map(Some).collect::<Vec<_>>());
+        assert_eq!(audit.faults, []);
+        audit.verdict
+    }
+}
+
+#[test]
+fn a_hop_that_opens_nothing_or_something_else_is_flagged_alone() {
+    let path = Path::carry(5, 3_000, 4, 0);
+    let honest: Vec<Option<Opening>> = path.openings().into_iter().map(Some).collect();
+    let flags = |openings: &[Option<Opening>]| path.audit(openings).verdict.flags;
+    let alone = |at: usize| (0..4).map(|i| if i == at { Flags::OPENING } else { Flags::NONE }).collect::<Vec<_>>();
+    assert_eq!(flags(&honest), [Flags::NONE; 4]);
+    for at in 0..4 {
+        let mut silent = honest.clone();
+        silent[at] = None;
+        assert_eq!(flags(&silent), alone(at));
+        let mut borrowed = honest.clone();
+        borrowed[at] = honest[(at + 1) % 4].clone();
+        assert_eq!((flags(&borrowed), path.audit(&borrowed).faults), (alone(at), vec![]));
+        let mut faulty = honest.clone();
+        faulty[at].as_mut().unwrap().leaf.bytes += 1;
+        assert_eq!(path.audit(&faulty).faults, [(at, OpeningFault::NotCommitted)]);
+        assert_eq!(flags(&faulty), alone(at));
     }
 }
 

@@ -98,7 +98,7 @@ impl SlotCommit {
         }
     }
 
-    /// Opens one flow and direction at the sender's `level`. `None` when the slot is not revealed, the flow is not in it,
+    /// Opens one flow and direction at the sender's `level` ([`Level::of_slot`]). `None` when the slot is not revealed, the flow is not in it,
     /// the lottery cannot have drawn it, or the level is too far from this hop's own count.
     #[must_use]
     pub fn open(&self, flow: FlowId, direction: Direction, level: Level) -> Option<Opening> {
