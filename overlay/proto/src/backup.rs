@@ -148,3 +148,81 @@ pub fn open(backup: &[u8], passphrase: &str) -> Result<(NetworkId, SigningKey), 
     let owner = SigningKey::try_from(seed.as_slice()).map_err(|_| BackupError::Malformed)?;
     Ok((network_id(&owner.verifying_key().to_bytes()), owner))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng as _;
+
+    use super::*;
+
+    const GOOD: &str = "harvest violin magnet tundra oxygen";
+
+    fn header(salt: u8) -> Header {
+        // Costs of a test: the smallest Argon2id takes.
+        Header { salt: [salt; 16], nonce: [0; 12], costs: (8, 1, 1) }
+    }
+
+    #[test]
+    fn a_backup_gives_the_owner_key_back_to_its_passphrase_only() {
+        let owner = SigningKey::from_bytes(&[7; 32]);
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let backup = seal(&owner, GOOD, &mut rng).unwrap();
+        let (network, opened) = open(&backup, GOOD).unwrap();
+        assert_eq!(opened.to_bytes(), owner.to_bytes());
+        assert_eq!(network, network_id(&owner.verifying_key().to_bytes()));
+        assert_eq!(open(&backup, "harvest violin magnet tundra oxygem").err(), Some(BackupError::Refused));
+        assert_ne!(seal(&owner, GOOD, &mut rng).unwrap(), backup, "salt and nonce are fresh");
+        assert!(!backup.windows(32).any(|window| window == owner.to_bytes()));
+    }
+
+    #[test]
+    fn a_changed_backup_is_refused() {
+        let owner = SigningKey::from_bytes(&[7; 32]);
+        let backup = seal(&owner, GOOD, &mut ChaCha20Rng::seed_from_u64(1)).unwrap();
+        for cut in 0..backup.len() {
+            assert_eq!(open(&backup[..cut], GOOD).err(), Some(BackupError::Malformed));
+        }
+        // One bit in the magic, the nonce and the sealed bytes each; the costs are associated data as well.
+        for at in [3, backup.len() - 60, backup.len() - 1] {
+            let mut changed = backup.clone();
+            changed[at] ^= 1;
+            assert!(open(&changed, GOOD).is_err(), "byte {at}");
+        }
+        let mut hungry = header(1);
+        hungry.costs.0 = MAX_M_COST_KIB + 1;
+        assert_eq!(open(&hungry.encode(&[0; SEALED_LEN]), GOOD).err(), Some(BackupError::Malformed));
+    }
+
+    #[test]
+    fn pitfall_01_secrets_that_differ_in_one_bit_give_unrelated_keys() {
+        let key = |passphrase: &str, salt| *header(salt).key(passphrase).unwrap().expose();
+        let reference = key(GOOD, 1);
+        for at in 0..GOOD.len() {
+            let mut near = GOOD.as_bytes().to_vec();
+            near[at] ^= 1;
+            assert_unrelated(&reference, &key(std::str::from_utf8(&near).unwrap(), 1));
+        }
+        assert_unrelated(&reference, &key(GOOD, 2));
+    }
+
+    /// Two random 256-bit strings differ in 128 bits, with a deviation of 8: outside 80..=176 once in a billion.
+    fn assert_unrelated(left: &[u8; 32], right: &[u8; 32]) {
+        let distance: u32 = left.iter().zip(right).map(|(a, b)| (a ^ b).count_ones()).sum();
+        assert!((80..=176).contains(&distance), "{distance} bits differ");
+    }
+
+    #[test]
+    fn pitfall_01_a_weak_passphrase_is_refused() {
+        let owner = SigningKey::from_bytes(&[7; 32]);
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        for weak in ["", "password", "netflow2026", "correct horse", "aaaaaaaaaaaaaaaaaaaaaaaa", "qwertyuiopasdfgh", "12345678901234567890"] {
+            assert_eq!(seal(&owner, weak, &mut rng).err(), Some(BackupError::WeakPassphrase), "{weak}");
+        }
+        for good in [GOOD, "vK8#pz!Lq29xWm4t"] {
+            assert_eq!(check_passphrase(good), Ok(()), "{good}");
+        }
+        assert_eq!(check_passphrase(&"x9-Q".repeat(400)), Err(BackupError::WeakPassphrase));
+    }
+}

@@ -162,3 +162,69 @@ fn read_version(d: &mut Decoder<'_>) -> Result<u8, minicbor::decode::Error> {
     cbor::array(d, 6)?;
     d.u8()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use netflow_wire::Tier;
+
+    use super::*;
+
+    fn token(relays: usize, addrs: usize) -> InviteToken {
+        let relay = RelayInfo {
+            node: NodeId([1; 32]),
+            tier: Tier::Central,
+            addrs: vec!["[2001:db8::1]:4790".parse().unwrap(); addrs],
+        };
+        InviteToken {
+            network: NetworkId([2; 32]),
+            network_name: "home".into(),
+            seed: Secret::new([3; 32]),
+            expires_unix_s: 1_000,
+            relays: vec![relay; relays],
+        }
+    }
+
+    #[test]
+    fn a_token_reads_back_and_every_typing_mistake_is_found() {
+        let text = token(2, 2).to_text().unwrap();
+        assert!(text.starts_with("nfinvite1"));
+        let read = InviteToken::parse(&format!("  {}\n", *text)).unwrap();
+        assert_eq!(*read.to_text().unwrap(), *text);
+        assert_eq!(read.id(), token(2, 2).id());
+        for at in 9..text.len() {
+            let mut typo = text.clone().into_bytes();
+            typo[at] = if typo[at] == b'q' { b'p' } else { b'q' };
+            assert!(InviteToken::parse(std::str::from_utf8(&typo).unwrap()).is_err());
+            assert!(InviteToken::parse(&text[..at]).is_err());
+        }
+        for foreign in ["", "nf1qqqq", "nfinvite1", "https://example.net"] {
+            assert_eq!(InviteToken::parse(foreign).err(), Some(InviteError::Malformed));
+        }
+    }
+
+    #[test]
+    fn a_token_of_a_later_version_says_so() {
+        let mut bytes = token(1, 1).encode();
+        assert_eq!(bytes[1], 1);
+        bytes[1] = 2;
+        assert_eq!(InviteToken::parse(&encode_text(PREFIX, &bytes)).err(), Some(InviteError::Version));
+    }
+
+    #[test]
+    fn an_expired_token_is_not_even_sent() {
+        let at = |unix_s| Now { mono_us: 0, unix_s };
+        assert_eq!(token(1, 1).check(at(1_000)), Ok(()));
+        assert_eq!(token(1, 1).check(at(1_001)), Err(InviteError::Expired));
+    }
+
+    #[test]
+    fn the_largest_token_fits_and_a_larger_one_is_refused() {
+        let mut largest = token(4, 4);
+        largest.network_name = "n".repeat(63);
+        assert!(InviteToken::parse(&largest.to_text().unwrap()).is_ok());
+        for (relays, addrs) in [(0, 1), (5, 1), (1, 0), (1, 5)] {
+            assert_eq!(token(relays, addrs).to_text().err(), Some(InviteError::TooLong));
+        }
+    }
+}

@@ -12,3 +12,6 @@ pub use secret::Secret;
 pub use signature::{SignatureError, sign, verify};
 pub(crate) use text::{decode_text, encode_text};
 pub use text::{TextError, format_invite_id, format_network_id, format_node_id, parse_network_id, parse_node_id};
+
+#[cfg(test)]
+mod tests;

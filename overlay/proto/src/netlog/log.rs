@@ -425,9 +425,9 @@ const fn merge_key(entry: &Entry) -> MergeKey {
     (entry.lamport, entry.author, entry.seq)
 }
 
-/// Could an entry with this answer be placed once others are?
+/// Could an entry with this answer be placed once others are? One beyond an end can when the owner forked, which takes the end back.
 fn may_fit_later(result: &Result<Inserted, LogError>) -> bool {
-    matches!(result, Ok(Inserted::Gap { .. }) | Err(LogError::NotAuthorized))
+    matches!(result, Ok(Inserted::Gap { .. } | Inserted::Beyond) | Err(LogError::NotAuthorized))
 }
 
 /// Rules that hold whatever else is in the log: who may write at all, and that genesis is the first entry of the owner's chain and nothing else.

@@ -9,3 +9,6 @@ mod rules;
 
 pub use engine::{Denied, Engine, owner_of};
 pub use rules::{Action, Policy, Proto, Rule, Selector};
+
+#[cfg(test)]
+mod tests;
