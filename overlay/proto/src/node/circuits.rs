@@ -132,8 +132,12 @@ impl Node {
 
     // ---- sessions
 
-    pub(super) fn session_established(&mut self, now: Now, peer: PeerRef) {
+    /// A renewal is no traffic: otherwise two idle nodes would keep each other awake for ever.
+    pub(super) fn session_established(&mut self, now: Now, peer: PeerRef, first: bool) {
         self.outbox.event(Event::PeerEstablished { network: peer.network, node: peer.node });
+        if !first {
+            return;
+        }
         if let Some(state) = self.peers.entry(peer) {
             state.last_traffic_us = now.mono_us;
             for path in state.paths.values_mut() {

@@ -238,7 +238,7 @@ impl Node {
         while let Some(event) = self.sessions.poll_event() {
             busy = true;
             match event {
-                SessionEvent::Established { peer, .. } => self.session_established(now, peer),
+                SessionEvent::Established { peer, first } => self.session_established(now, peer, first),
                 // Pings time out by themselves and say why; what else waited is gone.
                 SessionEvent::HandshakeFailed { .. } | SessionEvent::Expired { .. } => {}
             }

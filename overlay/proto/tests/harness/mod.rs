@@ -37,6 +37,7 @@ pub struct Sim {
     pub pq: PqMode,
     key_seed: u64,
     starts: u64,
+    due: Option<u64>,
     /// Everything the program made durable, ever.
     pub journal: Vec<Persist>,
     /// The program dies right after this many writes in all.
@@ -119,7 +120,7 @@ impl World {
 
     pub fn add(&mut self, name: &str, tier: Tier, relays: &[Id]) -> Id {
         let id = self.sims.len();
-        let addr = SocketAddr::from(([198, 51, 100, id as u8 + 1], 4_790));
+        let addr = SocketAddr::from(([198, 51, (id >> 8) as u8, id as u8], 4_790));
         let relay = (tier != Tier::Edge).then(|| Self::relay_config(addr));
         let key_seed = self.rng.next_u64();
         let keys = NodeKeys::generate(&mut ChaCha20Rng::seed_from_u64(key_seed));
@@ -135,6 +136,7 @@ impl World {
             pq: PqMode::Strict,
             key_seed,
             starts: 0,
+            due: None,
             journal: Vec::new(),
             die_after: None,
             events: Vec::new(),
@@ -259,7 +261,7 @@ impl World {
 
     /// Does the next thing that is due before `end`.
     fn step(&mut self, end: u64) -> bool {
-        let timers = self.sims.iter().enumerate().filter_map(|(id, sim)| Some((sim.node.as_ref()?.poll_timeout()?, id)));
+        let timers = self.sims.iter().enumerate().filter_map(|(id, sim)| Some((sim.node.as_ref().and(sim.due)?, id)));
         let timer = timers.min().map(|(due, id)| (due.max(self.now.mono_us), id));
         let delivery = self.queue.keys().next().copied();
         match (timer, delivery) {
@@ -357,6 +359,7 @@ impl World {
                 Output::Event(event) => self.sims[id].events.push(event),
             }
         }
+        self.sims[id].due = self.sims[id].node.as_ref().and_then(Node::poll_timeout);
     }
 
     fn datagram(&mut self, id: Id, to: SocketAddr, bytes: Vec<u8>) {
@@ -386,9 +389,9 @@ impl World {
     }
 
     fn message(&mut self, id: Id, link: LinkId, bytes: Vec<u8>) {
-        let found = self.links.iter().find_map(|(key, state)| {
+        let found = self.links.get(&(link.0 / 2)).and_then(|state| {
             let end = state.ends.iter().position(|end| *end == (id, link))?;
-            Some((*key, 1 - end, state.ends[1 - end].0))
+            Some((link.0 / 2, 1 - end, state.ends[1 - end].0))
         });
         if let Some((key, to_end, to)) = found {
             self.messages.push((id, to, bytes.clone()));
@@ -412,8 +415,10 @@ impl World {
     }
 
     fn close(&mut self, id: Id, link: LinkId) {
-        let key = self.links.iter().find(|(_, state)| state.ends.contains(&(id, link))).map(|(key, _)| *key);
-        let Some(state) = key.and_then(|key| self.links.remove(&key)) else { return };
+        if !self.links.get(&(link.0 / 2)).is_some_and(|state| state.ends.contains(&(id, link))) {
+            return;
+        }
+        let Some(state) = self.links.remove(&(link.0 / 2)) else { return };
         for (end, link) in state.ends.into_iter().filter(|end| *end != (id, link)) {
             self.later(LATENCY, Delivery::LinkDown { id: end, link });
         }
