@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use netflow_sys::clock::Clock;
 use netflow_sys::tun::{ReadBatch, Tun, WriteBatch};
 use netflow_sys::udp::{Incoming, MAX_SEND_BATCH, Outgoing, RecvBatch, UdpSocket};
 use netflow_wire::NetworkId;
@@ -16,6 +17,11 @@ use crate::link::QuicSocket;
 /// How long the loop waits for room in the socket before it drops. Longer would stall other peers, none at all would lose bursts that the
 /// kernel takes a moment later; the TUN queues meanwhile, which is what slows TCP senders down.
 const SEND_PATIENCE: Duration = Duration::from_millis(5);
+
+/// A relay we send to and hear nothing from for this long is asked over its control link. Traffic in one direction only costs two small
+/// messages a second that way; a relay that was restarted answers the first with a stateless reset, and its links are dialled again at
+/// once instead of at the next keepalive.
+const SILENCE_US: u64 = 500_000;
 
 /// What the packet side counted since the start.
 #[derive(Debug, Clone, Copy, Default)]
@@ -57,11 +63,14 @@ pub(crate) struct Io {
     write: WriteBatch,
     write_to: Option<NetworkId>,
     send: SendBatch,
+    clock: Clock,
+    /// Remote addresses of links dialled here, and since when something sent there is unanswered.
+    watched: BTreeMap<SocketAddr, Option<u64>>,
     pub(crate) counters: IoCounters,
 }
 
 impl Io {
-    pub(crate) fn new(udp: Arc<UdpSocket>, quic: Arc<QuicSocket>, mtu: u16) -> Self {
+    pub(crate) fn new(udp: Arc<UdpSocket>, quic: Arc<QuicSocket>, mtu: u16, clock: Clock) -> Self {
         Self {
             udp,
             quic,
@@ -71,6 +80,8 @@ impl Io {
             write: WriteBatch::default(),
             write_to: None,
             send: SendBatch::default(),
+            clock,
+            watched: BTreeMap::new(),
             counters: IoCounters::default(),
         }
     }
@@ -99,6 +110,32 @@ impl Io {
 
     pub(crate) fn interfaces(&self) -> impl Iterator<Item = &str> {
         self.tuns.values().map(Tun::name)
+    }
+
+    /// Watches for silence of an address; `is_linked` ends it.
+    pub(crate) fn watch(&mut self, remote: SocketAddr, is_linked: bool) {
+        if is_linked {
+            self.watched.insert(remote, None);
+        } else {
+            self.watched.remove(&remote);
+        }
+    }
+
+    /// When the next watched address has been silent for too long.
+    pub(crate) fn silence_deadline(&self) -> Option<u64> {
+        self.watched.values().flatten().min().map(|since| since + SILENCE_US)
+    }
+
+    /// Addresses that have been silent for too long; each is named once, until something is sent there again.
+    pub(crate) fn take_silent(&mut self) -> Vec<SocketAddr> {
+        let limit = self.clock.mono_us().saturating_sub(SILENCE_US);
+        let silent = self.watched.iter_mut().filter(|(_, since)| since.is_some_and(|since| since <= limit));
+        silent
+            .map(|(remote, since)| {
+                *since = None;
+                *remote
+            })
+            .collect()
     }
 
     /// Waits for a datagram or a packet; says where it may be.
@@ -130,7 +167,15 @@ impl Io {
             }
             return false;
         }
+        let mut heard = None;
         for datagram in self.received.datagrams() {
+            // Batches mostly come from one address: one look-up for all of it.
+            if heard != Some(datagram.from) {
+                heard = Some(datagram.from);
+                if let Some(unanswered) = self.watched.get_mut(&datagram.from) {
+                    *unanswered = None;
+                }
+            }
             match kind(datagram.bytes) {
                 Kind::Ours => {
                     let Incoming { from, bytes, .. } = datagram;
@@ -209,6 +254,9 @@ impl Io {
             // Whether there is room now or not: one more try, then it is lost like on any link.
             let _ = tokio::time::timeout(SEND_PATIENCE, self.udp.writable()).await;
             sent = self.udp.try_send(&outgoing);
+        }
+        if let Some(unanswered) = self.watched.get_mut(&outgoing.to) {
+            *unanswered = unanswered.or(Some(self.clock.mono_us()));
         }
         if let Err(error) = sent {
             self.counters.tx_dropped += self.send.count;

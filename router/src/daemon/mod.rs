@@ -16,6 +16,7 @@ use netflow_overlay::Now;
 use netflow_overlay::node::{LinkId, Node, Output};
 use netflow_sys::clock::Clock;
 use netflow_sys::files::InstanceLock;
+use netflow_wire::control::ControlMessage;
 use netflow_wire::{NetworkId, NodeId, RelayInfo};
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot};
@@ -106,6 +107,7 @@ impl Daemon {
                 Wake::Job(job) => self.job(job).await?,
                 Wake::Timer => {
                     self.node.handle_timeout(self.now());
+                    self.ask_silent_relays();
                 }
                 Wake::Reload => self.reload(),
                 Wake::Stop => return Ok(()),
@@ -116,7 +118,8 @@ impl Daemon {
     }
 
     async fn wake(&mut self) -> Wake {
-        let deadline = self.node.poll_timeout().into_iter().chain(self.waiting.deadline()).min();
+        let deadline =
+            self.node.poll_timeout().into_iter().chain(self.waiting.deadline()).chain(self.io.silence_deadline()).min();
         let timer = async {
             match deadline {
                 Some(mono_us) => tokio::time::sleep_until(self.clock.instant_at(mono_us)).await,
@@ -176,6 +179,9 @@ impl Daemon {
             LinkEvent::Up { link, peer, remote, outgoing, .. } => {
                 tracing::info!(peer = %short(&peer), %remote, outgoing, "control link is up");
                 self.link_addresses.insert(link, (peer, remote));
+                if outgoing {
+                    self.io.watch(remote, true);
+                }
                 self.node.handle_link_up(now, link, peer, remote, outgoing);
             }
             LinkEvent::Failed { node, error } => {
@@ -192,9 +198,26 @@ impl Daemon {
                 self.node.handle_link_message(now, link, &bytes);
             }
             LinkEvent::Down { link, reason } => {
-                let peer = self.link_addresses.remove(&link).map(|(peer, _)| short(&peer));
+                let peer = self.forget_link(link).map(|peer| short(&peer));
                 tracing::info!(peer = peer.unwrap_or_default(), reason, "control link is down");
                 self.node.handle_link_down(now, link);
+            }
+        }
+    }
+
+    fn forget_link(&mut self, link: LinkId) -> Option<NodeId> {
+        let (peer, remote) = self.link_addresses.remove(&link)?;
+        self.io.watch(remote, false);
+        Some(peer)
+    }
+
+    /// A relay that takes our datagrams and says nothing has to answer on its link, or the link ends.
+    fn ask_silent_relays(&mut self) {
+        // The answer is a Pong, which nobody needs: that something came back is enough.
+        let Ok(question) = (ControlMessage::Ping { id: 0 }).encode() else { return };
+        for remote in self.io.take_silent() {
+            for (link, _) in self.link_addresses.iter().filter(|(_, (_, address))| *address == remote) {
+                self.links.send(*link, question.clone());
             }
         }
     }
@@ -224,7 +247,7 @@ impl Daemon {
             Output::LinkSend { link, bytes } => self.links.send(link, bytes),
             Output::LinkConnect { node, addrs } => self.links.dial(node, &addrs),
             Output::LinkClose { link } => {
-                self.link_addresses.remove(&link);
+                self.forget_link(link);
                 self.links.close(link);
             }
             Output::Event(event) => self.event(event).await,

@@ -10,9 +10,11 @@ use netflow_overlay::node::{Node, NodeConfig};
 use netflow_sys::clock::Clock;
 use netflow_sys::files::{InstanceLock, create_private_dir};
 use netflow_sys::netlink::Netlink;
-use netflow_sys::privileges;
+use netflow_sys::tun::DEVICE_NODE;
 use netflow_sys::udp::UdpSocket;
 use netflow_sys::undo::UndoJournal;
+use netflow_sys::{nft, privileges};
+use netflow_wire::Tier;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -39,6 +41,7 @@ const LOCK_FILE: &str = "lock";
 pub(crate) async fn run(config: Config, config_path: PathBuf, log: LogControl) -> Result<(), Failure> {
     let clock = Clock::start();
     require_net_admin()?;
+    require_features(&config).await?;
     let lock = lock_state_dir(&config)?;
     let (networks, store, restored) = restore(&config).await?;
     let keys = identity::load_or_create(&config.state_dir)?;
@@ -52,7 +55,7 @@ pub(crate) async fn run(config: Config, config_path: PathBuf, log: LogControl) -
     let settings = LinkSettings { keys: &keys, pq: config.pq, max_accepted: config.max_links };
     let (links, link_events) = LinkManager::start(Arc::clone(&quic), &settings)
         .map_err(|error| Failure::new(Code::Runtime, format!("cannot start control links; {error:#}")))?;
-    let io = Io::new(Arc::clone(&opened.udp), quic, config.mtu);
+    let io = Io::new(Arc::clone(&opened.udp), quic, config.mtu, clock);
     let now = netflow_overlay::Now { mono_us: clock.mono_us(), unix_s: clock.unix_s() };
     let node = Node::new(node_config(&config, keys), restored, now, Box::new(identity::random()));
     let socket = opened.control.serve(job_sender.clone());
@@ -97,6 +100,25 @@ fn require_net_admin() -> Result<(), Failure> {
         Code::Permission,
         format!("netflowd needs CAP_NET_ADMIN; {why}; start it with sudo or as a service"),
     ))
+}
+
+/// An edge node is for carrying networks: without TUN or nf_tables it could only fail later. A relay needs neither until it joins one.
+async fn require_features(config: &Config) -> Result<(), Failure> {
+    if config.tier != Tier::Edge {
+        return Ok(());
+    }
+    if let Err(error) = std::fs::OpenOptions::new().read(true).write(true).open(DEVICE_NODE) {
+        let text = format!(
+            "the kernel has no TUN device; {DEVICE_NODE}: {error}; try modprobe tun, or give the container the device"
+        );
+        return Err(Failure::new(Code::Feature, text));
+    }
+    nft::check().await.map_err(|error| {
+        Failure::new(
+            Code::Feature,
+            format!("the packet filter does not work; {error}; install nftables on a kernel with nf_tables"),
+        )
+    })
 }
 
 fn lock_state_dir(config: &Config) -> Result<InstanceLock, Failure> {

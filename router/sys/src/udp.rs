@@ -222,6 +222,7 @@ mod tests {
         let a = UdpSocket::bind("[::]:0".parse().unwrap()).unwrap();
         let b = UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let bytes = [vec![1; 100], vec![2; 100], vec![3; 40]].concat();
+        a.writable().await.unwrap();
         a.try_send(&outgoing(b.local_addr(), &bytes, Some(100))).unwrap();
         let mut batch = RecvBatch::default();
         let mut seen = Vec::new();
@@ -236,6 +237,7 @@ mod tests {
         // The answer to a mapped source finds its way through the dual-stack socket.
         let back = seen[0].0;
         assert!(back.is_ipv4());
+        b.writable().await.unwrap();
         b.try_send(&outgoing(back, b"pong", None)).unwrap();
         while a.try_recv(&mut batch).is_err() {
             a.readable().await.unwrap();
