@@ -98,27 +98,34 @@ pub(crate) fn log(bytes: &[u8]) {
     agree(&log, &raws);
 }
 
-/// The same entries in the opposite order, and from a disk, give the same replica.
+/// The same entries in the opposite order, published to an empty replica, and from a disk, give the same replica.
 fn agree(log: &NetworkLog, raws: &[Vec<u8>]) {
     let network = log.state().network();
-    let mut other = NetworkLog::empty(network);
-    let mut waiting: Vec<Vec<u8>> = raws.iter().rev().cloned().collect();
-    // As sync does it: what did not fit is offered again until nothing new fits. An entry that does not continue the chain is
-    // refused at first, and a proof of a fork once the other entry of its place is there.
+    let published: Vec<Vec<u8>> = log.entries().iter().map(|raw| raw.to_vec()).collect();
+    let disk = NetworkLog::from_entries(network, raws.to_vec()).expect("the genesis entry is there");
+    let others = [
+        ("in the opposite order", offered(network, raws.iter().rev().cloned().collect())),
+        ("as published", offered(network, published)),
+        ("from a disk, in the order of arrival", disk),
+    ];
+    for (how, other) in &others {
+        assert_eq!(other.digest(), log.digest(), "the same entries {how} have the same heads");
+        assert_eq!(other.state(), log.state(), "the same entries {how} say the same");
+    }
+}
+
+/// A replica that is offered entries as sync does it: what did not fit is offered again until nothing new fits. An entry that does
+/// not continue the chain is refused at first, and is the proof of a fork once the other entry of its place is there.
+fn offered(network: NetworkId, mut waiting: Vec<Vec<u8>>) -> NetworkLog {
+    let mut log = NetworkLog::empty(network);
     loop {
-        let (_, order) = other.insert_all(&waiting);
+        let (_, order) = log.insert_all(&waiting);
         if order.is_empty() {
-            break;
+            return log;
         }
         let mut index = 0..;
         waiting.retain(|_| index.next().is_some_and(|index| !order.contains(&index)));
     }
-    assert_eq!(other.digest(), log.digest(), "replicas with the same entries have the same heads");
-    assert_eq!(other.state(), log.state(), "and say the same");
-    let stored: Vec<Vec<u8>> = log.entries().iter().map(|raw| raw.to_vec()).collect();
-    let disk = NetworkLog::from_entries(network, stored).expect("the genesis entry is there");
-    assert_eq!(disk.digest(), log.digest(), "a replica comes back from its disk");
-    assert_eq!(disk.state(), log.state());
 }
 
 /// A change, by number.
