@@ -51,7 +51,8 @@ pub fn parse_network_id(text: &str) -> Result<NetworkId, TextError> {
 }
 
 pub(crate) fn encode_text(prefix: &'static str, data: &[u8]) -> String {
-    bech32::encode::<Bech32m>(Hrp::parse_unchecked(prefix), data).expect("callers keep within the bech32m code length of 1,023 characters")
+    bech32::encode::<Bech32m>(Hrp::parse_unchecked(prefix), data)
+        .expect("callers keep within the bech32m code length of 1,023 characters")
 }
 
 fn parse(prefix: &'static str, text: &str) -> Result<[u8; 32], TextError> {

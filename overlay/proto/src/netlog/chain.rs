@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::entry::{EntryHash, SignedEntry};
 use super::limits::{MAX_BYTES_PER_AUTHOR, MAX_ENTRIES_PER_AUTHOR};
-use super::log::{Inserted, LogError};
+use super::outcome::{Inserted, LogError};
 
 /// Entries asked for in one go when a branch point is searched: two control messages full of ordinary entries.
 const SEARCH_WINDOW: u32 = 64;

@@ -9,8 +9,9 @@ use netflow_wire::{NetworkId, NodeId, Range};
 use super::authority::Authority;
 use super::body::{EntryBody, GenesisBody};
 use super::chain::Chain;
-use super::entry::{Entry, EntryError, EntryHash, SignedEntry, network_id};
+use super::entry::{Entry, EntryHash, SignedEntry, network_id};
 use super::limits::MAX_LAMPORT;
+use super::outcome::{Inserted, LogError};
 use super::state::{NetworkState, default_ipv4_prefix};
 use crate::time::Now;
 
@@ -21,54 +22,6 @@ pub struct GenesisParams {
     pub name: String,
     /// Its IPv4 addresses; `None`: a /16 of 100.64.0.0/10 derived from the network id.
     pub ipv4: Option<Ipv4Net>,
-}
-
-/// What [`NetworkLog::insert`] did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Inserted {
-    /// The entry is part of the log now.
-    New,
-    /// It was before; nothing changed.
-    Known,
-    /// The author signed two entries for one place: both are kept as proof, nothing of the author counts from there on until the owner cuts its chain.
-    Fork,
-    /// Entries of this author are missing before this one. Nothing changed; pull `have..got`.
-    Gap {
-        /// Author of the chain.
-        author: [u8; 32],
-        /// First sequence number missing here.
-        have: u32,
-        /// Sequence number of the entry offered.
-        got: u32,
-    },
-    /// The author's chain ends before this entry: frozen by a fork, or cut by the owner. Nothing changed.
-    Beyond,
-}
-
-/// Why the log refused something. Nothing changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum LogError {
-    /// Not an entry.
-    #[error(transparent)]
-    Entry(#[from] EntryError),
-    /// An entry of another network.
-    #[error("entry of another network")]
-    OtherNetwork,
-    /// The author is neither the owner nor an admin appointed in the owner's chain as far as it is known here. May change when more of it arrives.
-    #[error("the author is neither the owner nor an admin of this network")]
-    NotAuthorized,
-    /// The entry does not continue the author's chain, or its clock does not rise.
-    #[error("the entry does not continue its author's chain")]
-    BrokenChain,
-    /// A limit of the log is reached.
-    #[error("a limit of the network log is reached: {0}")]
-    Limit(&'static str),
-    /// Every replica would void this change; the text says why.
-    #[error("{0}")]
-    Void(&'static str),
-    /// The network's first entry is missing here.
-    #[error("the network's first entry is not here yet")]
-    NoGenesis,
 }
 
 /// Position in the order in which entries are replayed.
@@ -176,7 +129,9 @@ impl NetworkLog {
         let mut progress = true;
         while std::mem::take(&mut progress) {
             waiting.retain(|&index| {
-                let (Some(Ok(entry)), Some(result)) = (verified.get(index), results.get_mut(index)) else { return false };
+                let (Some(Ok(entry)), Some(result)) = (verified.get(index), results.get_mut(index)) else {
+                    return false;
+                };
                 *result = self.place_later(entry);
                 if matches!(result, Ok(Inserted::New | Inserted::Fork)) {
                     progress = true;
@@ -436,9 +391,10 @@ fn check_place(entry: &Entry, by_owner: bool, authority: &Authority) -> Result<(
         let appointed = authority.was_appointed(&NodeId(entry.author));
         return if appointed && !entry.body.owner_only() { Ok(()) } else { Err(LogError::NotAuthorized) };
     }
-    let fits = match &entry.body {
-        EntryBody::Genesis(genesis) => entry.seq == 0 && genesis.owner == entry.author,
-        _ => entry.seq > 0,
+    let fits = if let EntryBody::Genesis(genesis) = &entry.body {
+        entry.seq == 0 && genesis.owner == entry.author
+    } else {
+        entry.seq > 0
     };
     if fits { Ok(()) } else { Err(LogError::BrokenChain) }
 }

@@ -12,15 +12,18 @@ mod chain;
 pub mod entry;
 pub mod limits;
 mod log;
+mod outcome;
 mod state;
 mod sync;
 mod syntax;
 
 pub use body::{EntryBody, GenesisBody, MemberAddBody};
 pub use entry::{EntryError, EntryHash, SignedEntry, network_id};
-pub use log::{GenesisParams, Inserted, LogError, NetworkLog};
+pub use log::{GenesisParams, NetworkLog};
+pub use outcome::{Inserted, LogError};
 pub use state::{
-    Admission, Invite, InviteStatus, JoinError, Member, NetworkState, default_ipv4_prefix, ipv6_address, ipv6_prefix, to_name,
+    Admission, Invite, InviteStatus, JoinError, Member, NetworkState, default_ipv4_prefix, ipv6_address, ipv6_prefix,
+    to_name,
 };
 pub use sync::{ShortHead, ShortRange};
 pub use syntax::{NameError, valid_name, valid_tag};

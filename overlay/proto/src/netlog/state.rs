@@ -18,6 +18,9 @@ use crate::invite;
 use crate::policy::Policy;
 use crate::time::Now;
 
+/// Host addresses of a /16: as many as [`MAX_MEMBERS`].
+const IPV4_HOSTS: u32 = 65_534;
+
 /// A node that has access.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -329,8 +332,8 @@ impl NetworkState {
         let start = u32::from(u16::from_be_bytes([a, b]));
         let base = u32::from(self.ipv4_prefix.network());
         // Hosts 1..=65534: the first and last address of a subnet mean other things to other programs.
-        (0..MAX_MEMBERS as u32)
-            .map(|step| Ipv4Addr::from(base | (1 + (start + step) % MAX_MEMBERS as u32)))
+        (0..IPV4_HOSTS)
+            .map(|step| Ipv4Addr::from(base | (1 + (start + step) % IPV4_HOSTS)))
             .find(|address| !self.by_ipv4.contains_key(address))
     }
 

@@ -44,7 +44,10 @@ impl NetworkLog {
 
     /// [`NetworkLog::heads`], abbreviated.
     pub fn short_heads(&self) -> Vec<ShortHead> {
-        self.heads().iter().map(|head| ShortHead { author: short(&head.author), seq: head.seq, hash: short(&head.hash) }).collect()
+        self.heads()
+            .iter()
+            .map(|head| ShortHead { author: short(&head.author), seq: head.seq, hash: short(&head.hash) })
+            .collect()
     }
 
     /// Equal digests, equal logs: the first half of SHA-256("NFC/1 heads" | author | seq u32 LE | hash | ...).
@@ -84,9 +87,8 @@ impl NetworkLog {
 
     /// [`NetworkLog::range`] for an abbreviated stretch.
     pub fn range_short(&self, range: &ShortRange) -> Vec<&[u8]> {
-        self.author_by_prefix(&range.author).map_or_else(Vec::new, |author| {
-            self.range(&Range { author, from: range.from, to: range.to })
-        })
+        self.author_by_prefix(&range.author)
+            .map_or_else(Vec::new, |author| self.range(&Range { author, from: range.from, to: range.to }))
     }
 
     /// What a replica with these heads lacks, in an order in which it can insert it.
@@ -95,13 +97,16 @@ impl NetworkLog {
         let mut missing = Vec::new();
         for (author, chain) in self.chains() {
             let known = theirs.get(author);
-            if known.is_some_and(|head| chain.head().is_some_and(|(seq, hash)| (seq, hash.0) == (head.seq, head.hash))) {
+            if known.is_some_and(|head| chain.head().is_some_and(|(seq, hash)| (seq, hash.0) == (head.seq, head.hash)))
+            {
                 continue;
             }
             let from = known.map_or(0, |head| head.seq.saturating_add(1));
             // The place of a fork is sent again: they may hold one of the two entries only.
             let from = if chain.is_frozen() { from.min(chain.next_seq()) } else { from };
-            missing.extend(chain.range(from, u32::MAX).map(|(seq, stored)| ((stored.lamport, *author, seq), &*stored.raw)));
+            missing.extend(
+                chain.range(from, u32::MAX).map(|(seq, stored)| ((stored.lamport, *author, seq), &*stored.raw)),
+            );
         }
         missing.sort_by_key(|(key, _)| *key);
         missing.into_iter().map(|(_, raw)| raw).collect()

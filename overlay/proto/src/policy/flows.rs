@@ -45,7 +45,13 @@ impl Flows {
     }
 
     /// Is this flow open? `still_allowed` is asked when the log has changed since a rule allowed it.
-    pub(super) fn touch(&mut self, opener: &Tuple, now: Now, revision: u64, still_allowed: impl FnOnce() -> bool) -> bool {
+    pub(super) fn touch(
+        &mut self,
+        opener: &Tuple,
+        now: Now,
+        revision: u64,
+        still_allowed: impl FnOnce() -> bool,
+    ) -> bool {
         let Some(flow) = self.flows.get_mut(opener) else { return false };
         let idle_us = if has_ports(opener.proto) { IDLE_PORTS_US } else { IDLE_OTHER_US };
         let alive = now.since(flow.last_us) <= idle_us && (flow.revision == revision || still_allowed());

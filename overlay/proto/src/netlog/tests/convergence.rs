@@ -12,8 +12,12 @@ struct Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    (0..3usize, 0..15u8, 0..6usize, 0..3usize)
-        .prop_map(|(author, kind, target, sync_to)| Step { author, kind, target, sync_to })
+    (0..3usize, 0..15u8, 0..6usize, 0..3usize).prop_map(|(author, kind, target, sync_to)| Step {
+        author,
+        kind,
+        target,
+        sync_to,
+    })
 }
 
 struct World {
@@ -77,7 +81,7 @@ impl World {
         if let Ok(raw) = self.replicas[step.author].author(key, body, NOW) {
             self.written.push(raw);
         }
-        if step.kind % 3 == 0 && step.sync_to != step.author {
+        if step.kind.is_multiple_of(3) && step.sync_to != step.author {
             let source = copy(&self.replicas[step.author]);
             push(&source, &mut self.replicas[step.sync_to]);
         }

@@ -33,8 +33,7 @@ fn every_bad_invite_has_its_own_reason() {
     assert_eq!(admit(&log, &owner(), &open, &node, NOW), Err(JoinError::Revoked));
     let (record, kem_key) = (keys(21).record(1, [0; 20]), keys(21).kem_public());
     let (invite, proof) = (open.id(), token(&log, 51, 0).prove(&record));
-    let request =
-        Admission { invite: &invite, record: record.raw(), kem_key: &kem_key, name: "x", proof: &proof };
+    let request = Admission { invite: &invite, record: record.raw(), kem_key: &kem_key, name: "x", proof: &proof };
     let issuer = owner().verifying_key().to_bytes();
     assert_eq!(log.state().admit(&issuer, &request, NOW), Err(JoinError::Malformed), "proof by another key");
     let proof = open.prove(&record);

@@ -13,11 +13,7 @@ const COMMITTED: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/vecto
 
 /// Keys of seed bytes any implementation can type: 1.., 2.., 3...
 fn fixed_node() -> NodeKeys {
-    NodeKeys {
-        node: SigningKey::from_bytes(&[1; 32]),
-        statik: Secret::new([2; 32]),
-        kem_seed: Secret::new([3; 64]),
-    }
+    NodeKeys { node: SigningKey::from_bytes(&[1; 32]), statik: Secret::new([2; 32]), kem_seed: Secret::new([3; 64]) }
 }
 
 fn bodies(log: &NetworkLog, node: &NodeKeys, record: &str) -> Vec<(&'static str, EntryBody)> {
@@ -132,7 +128,8 @@ fn golden_vectors_are_read_back_as_what_they_say() {
         assert_eq!(SignedEntry::sign(&owner(), signed.entry()).unwrap().raw(), raw);
     }
     let token = InviteToken::parse(&text(&committed["invite"]["token"])).unwrap();
-    let record = crate::identity::SignedRecord::verify(&hex::decode(text(&committed["node"]["record"])).unwrap()).unwrap();
+    let record =
+        crate::identity::SignedRecord::verify(&hex::decode(text(&committed["node"]["record"])).unwrap()).unwrap();
     let proof: [u8; 64] = hex::decode(text(&committed["invite"]["join_proof"])).unwrap().try_into().unwrap();
     assert!(proof_holds(&token.id(), &token.network, &record, &proof));
 }

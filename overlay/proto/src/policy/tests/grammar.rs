@@ -96,7 +96,13 @@ impl Sentence {
         match self.payload {
             Payload::Tcp { .. } => 6,
             Payload::Udp => 17,
-            Payload::Echo { .. } | Payload::IcmpOther => if self.v6 { 58 } else { 1 },
+            Payload::Echo { .. } | Payload::IcmpOther => {
+                if self.v6 {
+                    58
+                } else {
+                    1
+                }
+            }
             Payload::Other(proto) => proto,
         }
     }
@@ -107,7 +113,24 @@ impl Sentence {
         match self.payload {
             Payload::Tcp { syn, ack } => {
                 let mut bytes = [s, d].concat();
-                bytes.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 2, 0x50, u8::from(syn) << 1 | u8::from(ack) << 4, 1, 0, 0, 0, 0, 0]);
+                bytes.extend_from_slice(&[
+                    0,
+                    0,
+                    0,
+                    1,
+                    0,
+                    0,
+                    0,
+                    2,
+                    0x50,
+                    u8::from(syn) << 1 | u8::from(ack) << 4,
+                    1,
+                    0,
+                    0,
+                    0,
+                    0,
+                    0,
+                ]);
                 bytes
             }
             Payload::Udp => [s, d, [0, 12], [0, 0], *b"da", *b"ta"].concat(),

@@ -54,7 +54,11 @@ impl Reference {
         if self.flows.contains(&forward) && may_open || may_reply && self.flows.contains(&backward) {
             return true;
         }
-        let allowed = policy.rules.iter().find(|rule| matches(rule, s, dest_port)).is_some_and(|rule| rule.action == Action::Allow);
+        let allowed = policy
+            .rules
+            .iter()
+            .find(|rule| matches(rule, s, dest_port))
+            .is_some_and(|rule| rule.action == Action::Allow);
         if allowed && may_open {
             self.flows.push(forward);
         }
@@ -74,7 +78,8 @@ fn matches(rule: &Rule, s: &Sentence, dest_port: u16) -> bool {
         Proto::Udp => s.payload == Payload::Udp,
         Proto::Icmp => matches!(s.payload, Payload::Echo { .. } | Payload::IcmpOther),
     };
-    let port = rule.ports.is_empty() || ported && rule.ports.iter().any(|range| range.0 <= dest_port && dest_port <= range.1);
+    let port =
+        rule.ports.is_empty() || ported && rule.ports.iter().any(|range| range.0 <= dest_port && dest_port <= range.1);
     proto && port && tagged(&rule.from, s.from) && tagged(&rule.to, s.to)
 }
 
@@ -87,9 +92,10 @@ fn malformed(s: &Sentence) -> bool {
         chain.extend(&s.inner_exts);
     }
     let headers = chain.len() + usize::from(s.v6 && s.frag != Frag::Whole);
-    let late_hop = chain.iter().enumerate().any(|(index, ext)| {
-        *ext == Ext::HopByHop && (index > 0 || (before == 0 && s.frag != Frag::Whole))
-    });
+    let late_hop = chain
+        .iter()
+        .enumerate()
+        .any(|(index, ext)| *ext == Ext::HopByHop && (index > 0 || (before == 0 && s.frag != Frag::Whole)));
     let source_routed = chain.contains(&Ext::Routing(0));
     let room = if tail { 32 } else { s.transport().len() };
     let needed = if tail { 0 } else { needed(s) };

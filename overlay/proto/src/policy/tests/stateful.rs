@@ -107,12 +107,16 @@ fn replies_pass_for_as_long_as_the_flow_lives_and_open_nothing() {
 fn an_echo_reply_passes_once_asked_for() {
     let net = Net::new(Policy { rules: vec![rule("red", "*", Proto::Icmp, &[], Action::Allow)] });
     let mut engine = Engine::new();
-    let (request, reply) = (packet(0, 1, Payload::Echo { reply: false }, 7, 0), packet(1, 0, Payload::Echo { reply: true }, 7, 0));
+    let (request, reply) =
+        (packet(0, 1, Payload::Echo { reply: false }, 7, 0), packet(1, 0, Payload::Echo { reply: true }, 7, 0));
     assert_eq!(decide(&net, &mut engine, at(1), &reply), Err(Denied::Policy));
     assert_eq!(decide(&net, &mut engine, at(1), &request), Ok(()));
     assert_eq!(decide(&net, &mut engine, at(2), &reply), Ok(()));
     assert_eq!(decide(&net, &mut engine, at(33), &reply), Err(Denied::Policy), "idle for 31 s");
-    assert_eq!(decide(&net, &mut engine, at(2), &packet(1, 0, Payload::Echo { reply: false }, 7, 0)), Err(Denied::Policy));
+    assert_eq!(
+        decide(&net, &mut engine, at(2), &packet(1, 0, Payload::Echo { reply: false }, 7, 0)),
+        Err(Denied::Policy)
+    );
 }
 
 #[test]
@@ -168,7 +172,11 @@ fn pitfall_08_later_fragments_follow_the_first_one_only() {
     assert_eq!(decide(&net, &mut engine, at(32), &tail(3)), Err(Denied::Fragment), "too late");
     assert_eq!(decide(&net, &mut engine, at(33), &first(80)), Ok(()));
     assert_eq!(decide(&net, &mut engine, at(33), &first(22)), Err(Denied::Policy));
-    assert_eq!(decide(&net, &mut engine, at(33), &tail(3)), Err(Denied::Fragment), "the last first fragment was denied");
+    assert_eq!(
+        decide(&net, &mut engine, at(33), &tail(3)),
+        Err(Denied::Fragment),
+        "the last first fragment was denied"
+    );
 }
 
 #[test]
