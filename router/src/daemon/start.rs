@@ -40,6 +40,8 @@ const LOCK_FILE: &str = "lock";
 /// Runs the daemon until it is told to stop.
 pub(crate) async fn run(config: Config, config_path: PathBuf, log: LogControl) -> Result<(), Failure> {
     let clock = Clock::start();
+    // First of all: a service manager that asks for a reload during the start must not kill the daemon.
+    let signals = signals()?;
     require_net_admin()?;
     require_features(&config).await?;
     let lock = lock_state_dir(&config)?;
@@ -79,7 +81,7 @@ pub(crate) async fn run(config: Config, config_path: PathBuf, log: LogControl) -
         active,
         link_addresses: Default::default(),
         log,
-        signals: signals()?,
+        signals,
         _lock: lock,
     };
     daemon.look_up_relays();

@@ -1,5 +1,5 @@
 //! A real daemon in a network namespace of its own, and a client of its socket.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
