@@ -15,6 +15,9 @@ use super::outcome::{Inserted, LogError};
 /// Entries asked for in one go when a branch point is searched: two control messages full of ordinary entries.
 const SEARCH_WINDOW: u32 = 64;
 
+/// Entries kept that do not count: as many as the longest chain has.
+const MAX_SHELF: usize = MAX_ENTRIES_PER_AUTHOR as usize;
+
 /// An entry at rest. The body is decoded again when it is replayed: raw bytes are all that is worth keeping in memory.
 #[derive(Clone)]
 pub(super) struct Stored {
@@ -43,6 +46,9 @@ pub(super) struct Chain {
     end: Option<End>,
     /// Ended chains only: the stretch that leads to the named hash, as far down as it is known.
     staged: BTreeMap<u32, Stored>,
+    /// Verified entries that counted once, before a fork or an end took them out. The owner's word may bring them back; without this a restart
+    /// with every other node offline would lose them.
+    shelf: Vec<Stored>,
     /// An entry arrived that continues another branch than ours: look below.
     suspect: bool,
 }
@@ -116,6 +122,7 @@ impl Chain {
             return Inserted::Known;
         }
         let proof = Box::new((ours.clone(), Stored::new(entry)));
+        self.shelve_fork();
         self.truncate(seq);
         self.fork = Some(proof);
         self.suspect = false;
@@ -196,20 +203,12 @@ impl Chain {
     /// The owner ended this chain. Returns whether anything that was replayed has gone, or may have come.
     pub(super) fn end_at(&mut self, end: End) -> bool {
         self.end = Some(end);
-        let fork = self.fork.take();
-        let before = self.next_seq();
+        let before = self.last();
+        self.shelve_fork();
         let Some((last, hash)) = end else {
             self.truncate(0);
-            return before > 0;
+            return before.is_some();
         };
-        if let Some(pair) = fork {
-            let (a, b) = *pair;
-            // Of the two one may be the entry the owner named.
-            if let Some(chosen) = [a, b].into_iter().find(|entry| before == last && entry.hash == hash) {
-                self.staged.insert(last, chosen);
-                self.link();
-            }
-        }
         match self.get(last).map(|ours| ours.hash == hash) {
             Some(true) => self.truncate(last + 1),
             // We hold another branch; where it parts from the right one is not known yet.
@@ -219,14 +218,36 @@ impl Chain {
             }
             None => {}
         }
-        self.next_seq() != before
+        self.unshelve();
+        self.last() != before
+    }
+
+    fn shelve_fork(&mut self) {
+        if let Some(pair) = self.fork.take() {
+            let (a, b) = *pair;
+            self.shelf.extend([a, b]);
+        }
+    }
+
+    /// Offers the shelf again: from the top for a stretch that is collected backwards, then from the bottom.
+    fn unshelve(&mut self) {
+        let mut shelf: Vec<SignedEntry> =
+            std::mem::take(&mut self.shelf).iter().filter_map(|stored| SignedEntry::trusted(&stored.raw).ok()).collect();
+        shelf.sort_by_key(|entry| entry.entry().seq);
+        let placed = |answer| matches!(answer, Ok(Inserted::New | Inserted::Fork | Inserted::Known));
+        shelf.reverse();
+        shelf.retain(|entry| !placed(self.offer(entry)));
+        shelf.reverse();
+        shelf.retain(|entry| !placed(self.offer(entry)));
+        self.shelf.extend(shelf.iter().map(Stored::new));
     }
 
     /// The entry by which the owner ended this chain does not count any more.
     pub(super) fn reopen(&mut self) {
         self.end = None;
-        self.staged.clear();
+        self.shelf.extend(std::mem::take(&mut self.staged).into_values());
         self.suspect = false;
+        self.unshelve();
     }
 
     fn push(&mut self, stored: Stored) {
@@ -237,10 +258,16 @@ impl Chain {
 
     fn truncate(&mut self, seq: u32) {
         let keep = usize::try_from(seq).unwrap_or(usize::MAX);
-        for dropped in self.entries.iter().skip(keep) {
-            self.bytes -= dropped.raw.len() as u64;
+        if keep >= self.entries.len() {
+            return;
         }
-        self.entries.truncate(keep);
+        for dropped in self.entries.split_off(keep) {
+            self.bytes -= dropped.raw.len() as u64;
+            // One who signs branch after branch fills no more than this.
+            if self.shelf.len() < MAX_SHELF {
+                self.shelf.push(dropped);
+            }
+        }
     }
 
     fn gap(&self, entry: &SignedEntry) -> Inserted {

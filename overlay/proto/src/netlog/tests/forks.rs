@@ -48,6 +48,19 @@ fn the_owner_heals_a_fork_by_naming_the_last_entry_that_counts() {
 }
 
 #[test]
+fn a_healed_log_is_read_back_from_the_entries_in_the_order_they_were_stored() {
+    let (log, admin, forged) = two_entries_at_one_place();
+    let mut stored: Vec<Vec<u8>> = log.entries().into_iter().map(<[u8]>::to_vec).collect();
+    stored.push(forged);
+    let mut owners = copy(&log);
+    stored.push(owners.author(&owner(), owners.admin_remove_body(&admin.node_id()), NOW).unwrap());
+    // No peer is there to send again what the fork took out for a while.
+    let reloaded = NetworkLog::from_entries(log.network(), stored).unwrap();
+    assert_eq!(reloaded.state(), owners.state());
+    assert_eq!(reloaded.digest(), owners.digest());
+}
+
+#[test]
 fn a_removed_admin_writes_nothing_more_whatever_date_it_gives() {
     let admin = keys(1);
     let mut log = log_with_admins(&[&admin]);
