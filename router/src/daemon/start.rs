@@ -174,10 +174,13 @@ impl Opened {
 }
 
 fn in_use(protocol: &str, address: &std::net::SocketAddr, error: &io::Error) -> Failure {
-    let code = match error.kind() {
-        io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable => Code::InUse,
-        io::ErrorKind::PermissionDenied => Code::Permission,
-        _ => Code::Runtime,
+    let kind = error.kind();
+    let code = if matches!(kind, io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable) {
+        Code::InUse
+    } else if kind == io::ErrorKind::PermissionDenied {
+        Code::Permission
+    } else {
+        Code::Runtime
     };
     Failure::new(
         code,
@@ -229,7 +232,7 @@ fn node_config(config: &Config, keys: NodeKeys) -> NodeConfig {
 }
 
 /// The host name in the alphabet of member names.
-fn host_name() -> String {
+pub(super) fn host_name() -> String {
     let raw = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = raw
         .trim()

@@ -113,7 +113,6 @@ impl AsyncUdpSocket for QuicSocket {
                 stride: len,
                 ecn: datagram.ecn.and_then(|ecn| quinn::udp::EcnCodepoint::from_bits(ecn as u8)),
                 dst_ip: datagram.to_ip,
-                ..RecvMeta::default()
             };
             count += 1;
         }

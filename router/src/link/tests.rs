@@ -55,10 +55,9 @@ impl End {
     }
 
     async fn up(&mut self) -> (LinkId, NodeId) {
-        match self.next().await {
-            LinkEvent::Up { link, peer, .. } => (link, peer),
-            other => panic!("not up: {other:?}"),
-        }
+        let event = self.next().await;
+        let LinkEvent::Up { link, peer, .. } = event else { panic!("not up: {event:?}") };
+        (link, peer)
     }
 }
 

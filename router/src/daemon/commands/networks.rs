@@ -8,12 +8,13 @@ use netctl_api::{
 };
 use netflow_overlay::identity::{format_invite_id, format_network_id};
 use netflow_overlay::node::{CreateOptions, InviteOptions, NetworkInfo, NetworkStateInfo};
-use netflow_wire::RelayInfo;
+use netflow_wire::{NetworkId, RelayInfo};
 
 use super::{connecting, select};
 use crate::api::{Sink, view};
 use crate::config::RelayAddress;
 use crate::daemon::Daemon;
+use crate::daemon::start::host_name;
 use crate::daemon::waiting::{Creating, Joining};
 use crate::exit::Failure;
 
@@ -50,10 +51,7 @@ impl Daemon {
         Ok(())
     }
 
-    async fn try_create(
-        &mut self,
-        params: &NetworkCreateParams,
-    ) -> Result<Result<netflow_wire::NetworkId, ApiError>, Failure> {
+    async fn try_create(&mut self, params: &NetworkCreateParams) -> Result<Result<NetworkId, ApiError>, Failure> {
         if !self.waiting.has_room() {
             return Ok(Err(ApiError::new(ErrorCode::Refused, "too many requests wait already")));
         }
@@ -116,7 +114,7 @@ impl Daemon {
             sink.finish::<NetworkJoinParams>(Err(ApiError::new(ErrorCode::Refused, "too many requests wait already")));
             return Ok(());
         }
-        match self.node.join(self.now(), params.token.expose()).map_err(view::error) {
+        match self.start_join(&params) {
             Err(error) => sink.finish::<NetworkJoinParams>(Err(error)),
             Ok(network) => {
                 sink.event::<NetworkJoinParams>(&connecting());
@@ -126,6 +124,19 @@ impl Daemon {
             }
         }
         self.drain().await
+    }
+
+    /// A joiner is no admin yet and cannot rename itself: the name it asks for is the one of the configuration.
+    fn start_join(&mut self, params: &NetworkJoinParams) -> Result<NetworkId, ApiError> {
+        let own = self.config.name.clone().unwrap_or_else(host_name);
+        if let Some(name) = params.member_name.as_ref().filter(|name| **name != own) {
+            let text =
+                format!("this node joins as {own}, the name of its configuration, not as {:.40}", name.escape_debug());
+            return Err(
+                ApiError::new(ErrorCode::InvalidInput, text).next("set name in netflow.toml and restart netflowd")
+            );
+        }
+        self.node.join(self.now(), params.token.expose()).map_err(view::error)
     }
 
     pub(super) async fn invite(
