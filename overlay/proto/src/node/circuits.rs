@@ -196,12 +196,12 @@ impl Node {
     }
 
     pub(super) fn circuit_opened(&mut self, now: Now, relay: NodeId, network: NetworkId, node: NodeId, label: u32, epoch: u16) {
-        let Some((_, addr)) = self.links.get(&relay).and_then(super::links::RelayLink::up) else { return };
-        let Some(state) = self.networks.get(&network).filter(|state| state.is_up() && state.uses_relay(&relay)) else {
-            return;
-        };
+        let Some((link, addr)) = self.links.get(&relay).and_then(super::links::RelayLink::up) else { return };
+        let serving = self.networks.get(&network).filter(|state| state.is_up() && state.uses_relay(&relay));
         // The relay's copy of the log may be ahead of ours, but a node revoked here gets no circuit.
-        if node == self.id || label == 0 || state.log.state().is_revoked(&node) {
+        if label == 0 || node == self.id || serving.is_none_or(|state| state.log.state().is_revoked(&node)) {
+            let reason = circuit_reason::PEER_OFFLINE;
+            self.outbox.send(link, ControlMessage::CircuitClosed { network, peer: node, label, reason });
             return;
         }
         let peer = PeerRef { network, node };

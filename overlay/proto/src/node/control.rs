@@ -189,6 +189,7 @@ impl Node {
         let Some(served) = self.links.get_mut(&relay) else { return };
         let known = served.is_attached(&network);
         served.attachments.insert(network, Attachment::Attached(quota));
+        served.told_refused.remove(&network);
         self.outbox.send(link, ControlMessage::LogHeads { network, heads });
         if !served.ticket_asked {
             served.ticket_asked = true;
@@ -222,8 +223,12 @@ impl Node {
             }
             self.outbox.send(link, ControlMessage::LogHeads { network, heads: state.log.heads() });
         } else if matches!(code, refused_code::NOT_ADMITTED | refused_code::NOT_MEMBER | refused_code::QUOTA) {
-            served.attachments.insert(network, Attachment::Refused { retry_us: refused_until(now), text: text.to_owned() });
-            self.outbox.event(Event::RelayRefused { network, relay, text: text.to_owned() });
+            let behind = code == refused_code::NOT_MEMBER && state.log.state().is_member(&self.id);
+            let refused = Attachment::Refused { retry_us: refused_until(now, behind), text: text.to_owned() };
+            served.attachments.insert(network, refused);
+            if served.told_refused.insert(network) {
+                self.outbox.event(Event::RelayRefused { network, relay, text: text.to_owned() });
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Control links to the relays of this node's networks: which are wanted, which are up, and what each of them serves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use netflow_wire::{NetworkId, NodeId};
@@ -17,6 +17,8 @@ const FIRST_PAUSE_US: u64 = 500 * MILLI_US;
 const MAX_PAUSE_US: u64 = 30 * SECOND_US;
 /// A relay that refused a network is asked again after this time: quotas and grants change by hand.
 const REFUSED_PAUSE_US: u64 = 60 * SECOND_US;
+/// A relay that does not know us as a member while our log does is asked again after this time: somebody will bring it the entry.
+const BEHIND_PAUSE_US: u64 = 5 * SECOND_US;
 /// An `Attach` without answer is repeated after this time.
 const ATTACH_TIMEOUT_US: u64 = 10 * SECOND_US;
 
@@ -48,6 +50,8 @@ pub(super) struct RelayLink {
     failures: u32,
     pub(super) last_error: Option<String>,
     pub(super) attachments: BTreeMap<NetworkId, Attachment>,
+    /// Networks whose refusal was reported since the link came up: once is enough.
+    pub(super) told_refused: BTreeSet<NetworkId>,
     /// Log entries being fetched over this link.
     pub(super) pulls: BTreeMap<NetworkId, Pull>,
     /// A ticket was asked for on this link.
@@ -109,9 +113,9 @@ const fn attachment_due(attachment: &Attachment) -> Option<u64> {
     }
 }
 
-/// When a refused attachment is tried again.
-pub(super) const fn refused_until(now: Now) -> u64 {
-    now.after(REFUSED_PAUSE_US)
+/// When a refused attachment is tried again; `behind`: the relay seems to lack the newest entries.
+pub(super) const fn refused_until(now: Now, behind: bool) -> u64 {
+    now.after(if behind { BEHIND_PAUSE_US } else { REFUSED_PAUSE_US })
 }
 
 /// All relays wanted.
@@ -168,6 +172,7 @@ impl Links {
                 failures: 0,
                 last_error: None,
                 attachments: BTreeMap::new(),
+                told_refused: BTreeSet::new(),
                 pulls: BTreeMap::new(),
                 ticket_asked: false,
                 bind: BindClient::default(),
@@ -216,6 +221,7 @@ impl Links {
         relay.last_error = None;
         relay.attachments.clear();
         relay.pulls.clear();
+        relay.told_refused.clear();
         relay.ticket_asked = false;
         relay.bind.reset();
         self.by_link.insert(link, node);

@@ -474,12 +474,18 @@ impl RelayServer {
 
     /// An address was proved: open what waited, and repeat the labels a restarted client has forgotten.
     fn node_bound(&mut self, now: Now, node: NodeId, rng: &mut dyn CryptoRng) {
-        if let Some(link) = self.link_of(&node) {
-            for key in self.circuits.of_node(node) {
+        self.repeat_labels(node, None);
+        self.open_wishes(now, node, rng);
+    }
+
+    /// Tells a node its circuits again, those of one network or all: it may have forgotten them.
+    pub(super) fn repeat_labels(&mut self, node: NodeId, only: Option<NetworkId>) {
+        let Some(link) = self.link_of(&node) else { return };
+        for key in self.circuits.of_node(node) {
+            if only.is_none_or(|network| network == key.network) {
                 self.tell_opened(link, &key, node);
             }
         }
-        self.open_wishes(now, node, rng);
     }
 
     pub(super) fn open_wishes(&mut self, now: Now, node: NodeId, rng: &mut dyn CryptoRng) {

@@ -60,6 +60,7 @@ impl RelayServer {
         for request in waiting {
             self.send(link, request);
         }
+        self.repeat_labels(node, Some(network));
         self.open_wishes(now, node, rng);
     }
 

@@ -13,6 +13,7 @@ use netflow_overlay::node::{
     RestoredNetwork,
 };
 use netflow_overlay::session::PqMode;
+use netflow_wire::ControlMessage;
 use netflow_overlay::{NetworkId, NodeId, NodeKeys, Now, RelayInfo, Tier};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
@@ -44,6 +45,10 @@ pub struct Sim {
     pub die_after: Option<usize>,
     pub events: Vec<Event>,
     pub inside: Vec<(NetworkId, Vec<u8>)>,
+    /// Datagrams for this node end here instead: somebody else sits at its address.
+    pub tap: Option<Vec<(SocketAddr, Vec<u8>)>>,
+    /// Log entries this node hears nothing of, however often they are sent over its links.
+    pub deaf_to_entries: bool,
     /// No control link of this node comes or stays up.
     pub links_cut: bool,
     /// Nothing of this node gets through at all.
@@ -141,6 +146,8 @@ impl World {
             die_after: None,
             events: Vec::new(),
             inside: Vec::new(),
+            tap: None,
+            deaf_to_entries: false,
             links_cut: false,
             offline: false,
         });
@@ -301,12 +308,17 @@ impl World {
             Delivery::Datagram { from, to, mut bytes } => {
                 let target = self.sims.iter().position(|sim| sim.addr == to);
                 let Some(id) = target.filter(|id| self.sims[*id].node.is_some() && !self.sims[*id].offline) else { return };
+                if let Some(tap) = &mut self.sims[id].tap {
+                    tap.push((from, bytes));
+                    return;
+                }
                 self.node(id).handle_datagram(now, from, &mut bytes);
                 self.perform(id);
             }
             Delivery::Message { link, to_end, bytes } => {
                 let Some((id, link)) = self.links.get(&link).map(|link| link.ends[to_end]) else { return };
-                if self.sims[id].node.is_some() {
+                let entries = matches!(ControlMessage::decode(&bytes), Ok(ControlMessage::LogEntries { .. }));
+                if self.sims[id].node.is_some() && !(entries && self.sims[id].deaf_to_entries) {
                     self.node(id).handle_link_message(now, link, &bytes);
                     self.perform(id);
                 }
@@ -412,6 +424,18 @@ impl World {
             }
             None => self.later(SECOND, Delivery::LinkFailed { id, node }),
         }
+    }
+
+    /// Says something over the control link between two nodes in the name of the first.
+    pub fn forge(&mut self, from: Id, to: Id, message: &ControlMessage) {
+        let ends = self.links.values().map(|link| link.ends).find(|ends| ends[0].0 == to && ends[1].0 == from).unwrap();
+        let now = self.now;
+        self.node(to).handle_link_message(now, ends[0].1, &message.encode().unwrap());
+        self.perform(to);
+    }
+
+    pub fn keys(&self, id: Id) -> NodeKeys {
+        NodeKeys::generate(&mut ChaCha20Rng::seed_from_u64(self.sims[id].key_seed))
     }
 
     fn close(&mut self, id: Id, link: LinkId) {
