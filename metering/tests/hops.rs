@@ -194,6 +194,19 @@ fn cycling_through_old_sessions_does_not_get_replays_counted_for_ever() {
 }
 
 #[test]
+fn pitfall_04_a_busy_session_is_not_forgotten_while_others_come_and_go() {
+    let (mut meter, handle) = table(1);
+    for round in 0..12u32 {
+        let slot = Slot(SLOT.0 + round);
+        let clock = SlotClock::at(slot.start_ms());
+        let busy = |counter| packet(1, counter, slot);
+        assert_eq!(meter.count(handle, DOWN, &busy(round.into()), &clock), Counted::Yes);
+        assert_eq!(meter.count(handle, DOWN, &packet(100 + round, 0, slot), &clock), Counted::Yes);
+        assert_eq!(meter.count(handle, DOWN, &busy(0), &clock), Counted::Duplicate);
+    }
+}
+
+#[test]
 fn a_flow_keeps_its_name_of_the_last_epoch_until_its_last_slot_closes() {
     let last = Slot(SLOT.0 + 74);
     let next = Slot(last.0 + 1);

@@ -94,9 +94,11 @@ impl OpenSlot {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Session {
     index: u32,
+    /// Latest slot with a packet of it: the session silent for longest is forgotten first.
+    last: Slot,
     window: ReplayWindow,
 }
 
@@ -133,7 +135,7 @@ impl Lane {
         let place = if slot.0.is_multiple_of(2) { &mut self.even } else { &mut self.odd };
         let stale = place.take_if(|open| open.slot != slot);
         let open = place.get_or_insert_with(|| OpenSlot::new(slot, budget.clone()));
-        let counted = if admit(&mut self.sessions, packet, &mut open.new_sessions) {
+        let counted = if admit(&mut self.sessions, packet, slot, &mut open.new_sessions) {
             open.count(packet.record)
         } else {
             open.dups = open.dups.saturating_add(1);
@@ -144,18 +146,21 @@ impl Lane {
 }
 
 /// Whether this is the first time the packet is seen, as far as the windows of `sessions` can tell.
-fn admit(sessions: &mut Vec<Session>, packet: &Packet, new_sessions: &mut u8) -> bool {
+fn admit(sessions: &mut Vec<Session>, packet: &Packet, slot: Slot, new_sessions: &mut u8) -> bool {
     if let Some(session) = sessions.iter_mut().find(|session| session.index == packet.session) {
+        session.last = session.last.max(slot);
         return session.window.admit(packet.counter);
     }
     if *new_sessions >= NEW_SESSIONS_PER_SLOT {
         return false;
     }
     *new_sessions += 1;
-    if sessions.len() >= SESSIONS {
-        sessions.remove(0);
+    if sessions.len() >= SESSIONS
+        && let Some((silent, _)) = sessions.iter().enumerate().min_by_key(|(_, session)| session.last)
+    {
+        sessions.swap_remove(silent);
     }
-    let mut session = Session { index: packet.session, window: ReplayWindow::default() };
+    let mut session = Session { index: packet.session, last: slot, window: ReplayWindow::default() };
     let fresh = session.window.admit(packet.counter);
     sessions.push(session);
     fresh
