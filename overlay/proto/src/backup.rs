@@ -217,7 +217,15 @@ mod tests {
     fn pitfall_01_a_weak_passphrase_is_refused() {
         let owner = SigningKey::from_bytes(&[7; 32]);
         let mut rng = ChaCha20Rng::seed_from_u64(1);
-        for weak in ["", "password", "netflow2026", "correct horse", "aaaaaaaaaaaaaaaaaaaaaaaa", "qwertyuiopasdfgh", "12345678901234567890"] {
+        for weak in [
+            "",
+            "password",
+            "netflow2026",
+            "correct horse",
+            "aaaaaaaaaaaaaaaaaaaaaaaa",
+            "qwertyuiopasdfgh",
+            "12345678901234567890",
+        ] {
             assert_eq!(seal(&owner, weak, &mut rng).err(), Some(BackupError::WeakPassphrase), "{weak}");
         }
         for good in [GOOD, "vK8#pz!Lq29xWm4t"] {

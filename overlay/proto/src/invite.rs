@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(*read.to_text().unwrap(), *text);
         assert_eq!(read.id(), token(2, 2).id());
         for at in 9..text.len() {
-            let mut typo = text.clone().into_bytes();
+            let mut typo = text.as_bytes().to_vec();
             typo[at] = if typo[at] == b'q' { b'p' } else { b'q' };
             assert!(InviteToken::parse(std::str::from_utf8(&typo).unwrap()).is_err());
             assert!(InviteToken::parse(&text[..at]).is_err());
