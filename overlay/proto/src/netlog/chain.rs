@@ -231,8 +231,10 @@ impl Chain {
 
     /// Offers the shelf again: from the top for a stretch that is collected backwards, then from the bottom.
     fn unshelve(&mut self) {
-        let mut shelf: Vec<SignedEntry> =
-            std::mem::take(&mut self.shelf).iter().filter_map(|stored| SignedEntry::trusted(&stored.raw).ok()).collect();
+        let mut shelf: Vec<SignedEntry> = std::mem::take(&mut self.shelf)
+            .iter()
+            .filter_map(|stored| SignedEntry::trusted(&stored.raw).ok())
+            .collect();
         shelf.sort_by_key(|entry| entry.entry().seq);
         let placed = |answer| matches!(answer, Ok(Inserted::New | Inserted::Fork | Inserted::Known));
         shelf.reverse();

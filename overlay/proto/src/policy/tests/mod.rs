@@ -4,12 +4,14 @@ mod grammar;
 mod reference;
 mod stateful;
 
+use std::sync::LazyLock;
+
 use ed25519_dalek::SigningKey;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
 use super::*;
-use crate::identity::NodeKeys;
+use crate::identity::{NodeKeys, SignedRecord};
 use crate::netlog::{EntryBody, GenesisParams, NetworkLog};
 use crate::time::Now;
 
@@ -23,6 +25,12 @@ pub(super) fn owner() -> SigningKey {
     SigningKey::from_bytes(&[7; 32])
 }
 
+/// Made once: ML-KEM key generation would take most of the time of a property test.
+static RECORDS: LazyLock<Vec<(SignedRecord, Vec<u8>)>> = LazyLock::new(|| {
+    let keys = |seed| NodeKeys::generate(&mut ChaCha20Rng::seed_from_u64(seed));
+    (0..3).map(keys).map(|keys| (keys.record(1, [0; 20]), keys.kem_public())).collect()
+});
+
 /// Three members: 0 has tag `red`, 1 `blue`, 2 both.
 pub(super) struct Net {
     pub(super) log: NetworkLog,
@@ -35,13 +43,11 @@ impl Net {
         let mut log = NetworkLog::create(&owner(), params, at(0)).unwrap();
         let tags: [&[&str]; 3] = [&["red"], &["blue"], &["blue", "red"]];
         let mut nodes = Vec::new();
-        for (seed, tags) in tags.into_iter().enumerate() {
-            let keys = NodeKeys::generate(&mut ChaCha20Rng::seed_from_u64(seed as u64));
+        for ((record, kem_key), tags) in RECORDS.iter().zip(tags) {
             let tags: Vec<String> = tags.iter().map(|&tag| tag.to_owned()).collect();
-            let record = keys.record(1, [0; 20]);
-            let body = log.state().add_body(&record, &keys.kem_public(), "n", &tags).unwrap();
+            let body = log.state().add_body(record, kem_key, "n", &tags).unwrap();
             log.author(&owner(), body, at(0)).unwrap();
-            nodes.push(keys.node_id());
+            nodes.push(record.record().node);
         }
         let mut net = Self { log, nodes };
         net.set(policy);
