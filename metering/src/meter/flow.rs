@@ -109,12 +109,12 @@ pub(super) struct Lane {
     last: Slot,
     even: Option<OpenSlot>,
     odd: Option<OpenSlot>,
-    sessions: Vec<Session>,
+    sessions: Sessions,
 }
 
 impl Lane {
     const fn new(slot: Slot) -> Self {
-        Self { last: slot, even: None, odd: None, sessions: Vec::new() }
+        Self { last: slot, even: None, odd: None, sessions: Sessions { current: None, others: Vec::new() } }
     }
 
     /// The slots open here.
@@ -135,7 +135,7 @@ impl Lane {
         let place = if slot.0.is_multiple_of(2) { &mut self.even } else { &mut self.odd };
         let stale = place.take_if(|open| open.slot != slot);
         let open = place.get_or_insert_with(|| OpenSlot::new(slot, budget.clone()));
-        let counted = if admit(&mut self.sessions, packet, slot, &mut open.new_sessions) {
+        let counted = if self.sessions.admit(packet, slot, &mut open.new_sessions) {
             open.count(packet.record)
         } else {
             open.dups = open.dups.saturating_add(1);
@@ -145,25 +145,47 @@ impl Lane {
     }
 }
 
-/// Whether this is the first time the packet is seen, as far as the windows of `sessions` can tell.
-fn admit(sessions: &mut Vec<Session>, packet: &Packet, slot: Slot, new_sessions: &mut u8) -> bool {
-    if let Some(session) = sessions.iter_mut().find(|session| session.index == packet.session) {
-        session.last = session.last.max(slot);
-        return session.window.admit(packet.counter);
+/// The sessions of a lane: the one in use beside the counters, the others apart.
+#[derive(Debug)]
+struct Sessions {
+    current: Option<Session>,
+    others: Vec<Session>,
+}
+
+impl Sessions {
+    /// Whether this is the first time the packet is seen, as far as the windows can tell.
+    fn admit(&mut self, packet: &Packet, slot: Slot, new_sessions: &mut u8) -> bool {
+        if self.current.as_ref().is_none_or(|current| current.index != packet.session)
+            && !self.switch(packet.session, slot, new_sessions)
+        {
+            return false;
+        }
+        let Some(current) = &mut self.current else { return false };
+        current.last = current.last.max(slot);
+        current.window.admit(packet.counter)
     }
-    if *new_sessions >= NEW_SESSIONS_PER_SLOT {
-        return false;
+
+    /// Makes session `index` the current one; `false` when it is new and too many were new in this slot.
+    #[cold]
+    fn switch(&mut self, index: u32, slot: Slot, new_sessions: &mut u8) -> bool {
+        let known = self.others.iter().position(|session| session.index == index);
+        let next = if let Some(place) = known {
+            self.others.swap_remove(place)
+        } else {
+            if *new_sessions >= NEW_SESSIONS_PER_SLOT {
+                return false;
+            }
+            *new_sessions += 1;
+            Session { index, last: slot, window: ReplayWindow::default() }
+        };
+        self.others.extend(self.current.replace(next));
+        if self.others.len() >= SESSIONS
+            && let Some((silent, _)) = self.others.iter().enumerate().min_by_key(|(_, session)| session.last)
+        {
+            self.others.swap_remove(silent);
+        }
+        true
     }
-    *new_sessions += 1;
-    if sessions.len() >= SESSIONS
-        && let Some((silent, _)) = sessions.iter().enumerate().min_by_key(|(_, session)| session.last)
-    {
-        sessions.swap_remove(silent);
-    }
-    let mut session = Session { index: packet.session, last: slot, window: ReplayWindow::default() };
-    let fresh = session.window.admit(packet.counter);
-    sessions.push(session);
-    fresh
 }
 
 /// A flow at this hop. Lanes are boxed so that an idle flow costs little.
