@@ -1,5 +1,10 @@
 //! The first thing a user does: create, invite, join, and traffic flows.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a wrong assumption must fail the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "a wrong assumption must fail the test"
+)]
 
 mod harness;
 

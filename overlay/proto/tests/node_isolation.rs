@@ -1,5 +1,10 @@
 //! Several networks on one node, and networks with the same addresses: nothing passes between them.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a wrong assumption must fail the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "a wrong assumption must fail the test"
+)]
 
 mod harness;
 

@@ -1,5 +1,10 @@
 //! Paths: several relays, relays that die, addresses that change, control links that break.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a wrong assumption must fail the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "a wrong assumption must fail the test"
+)]
 
 mod harness;
 
@@ -159,8 +164,10 @@ fn an_idle_member_sends_little() {
     world.keep_capture = true;
     world.messages.clear();
     world.run(3_600 * SECOND);
-    let datagrams: usize = world.capture.iter().filter(|(from, ..)| *from == b).map(|(_, _, bytes)| bytes.len() + 28).sum();
-    let messages: usize = world.messages.iter().filter(|(from, ..)| *from == b).map(|(_, _, bytes)| bytes.len() + 60).sum();
+    let datagrams: usize =
+        world.capture.iter().filter(|(from, ..)| *from == b).map(|(_, _, bytes)| bytes.len() + 28).sum();
+    let messages: usize =
+        world.messages.iter().filter(|(from, ..)| *from == b).map(|(_, _, bytes)| bytes.len() + 60).sum();
     let day = 24 * (datagrams + messages);
     println!("idle control bytes a day, without QUIC keepalives: {day}");
     assert!(day < 500_000, "{day} bytes a day");

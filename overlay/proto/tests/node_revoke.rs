@@ -1,5 +1,10 @@
 //! Revocation: at once here, within seconds everywhere, whatever of the relays is left.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a wrong assumption must fail the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "a wrong assumption must fail the test"
+)]
 
 mod harness;
 
@@ -57,7 +62,10 @@ fn a_revoked_node_learns_it_and_its_network_goes_down() {
     home.world.revoke(home.a, home.network, home.b);
     home.world.run(SECOND);
     let network = home.network;
-    assert!(home.world.saw(home.b, |event| matches!(event, Event::NetworkDown { network: of, reason: DownReason::Revoked } if *of == network)));
+    assert!(home.world.saw(
+        home.b,
+        |event| matches!(event, Event::NetworkDown { network: of, reason: DownReason::Revoked } if *of == network)
+    ));
     let b = home.b;
     assert_eq!(home.world.node(b).networks()[0].state, NetworkStateInfo::Revoked);
     // After a restart it is still out.

@@ -1,5 +1,10 @@
 //! Logs stay equal at a cost of the change, over relays and over sessions.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a wrong assumption must fail the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "a wrong assumption must fail the test"
+)]
 
 mod harness;
 
@@ -42,7 +47,8 @@ fn pitfall_16_two_hundred_changes_move_only_the_changes() {
     for id in &ids {
         assert_eq!(tags(&world, *id, ids[1], network), ["tag-199"], "{id} knows");
     }
-    let to = |id: Id| world.messages.iter().filter(|(_, to, _)| *to == id).map(|(.., bytes)| bytes.len()).sum::<usize>();
+    let to =
+        |id: Id| world.messages.iter().filter(|(_, to, _)| *to == id).map(|(.., bytes)| bytes.len()).sum::<usize>();
     let (up, down) = (to(relay), to(ids[5]));
     println!("200 changes: {up} bytes to the relay, {down} bytes to a member, {} each", down / 200);
     // An entry with one tag is 292 bytes; the log of eleven members is 20 KB and may not be sent even once per change.
@@ -96,7 +102,11 @@ fn a_log_missing_at_a_peer_is_pulled_over_the_session() {
     world.run(SECOND);
     world.weather.loss_percent = 0;
     world.send(a, b, network, b"wake up");
-    assert!(world.run_until(45 * SECOND, |world| tags(world, b, b, network) == ["tag-149"]), "{:?}", tags(&world, b, b, network));
+    assert!(
+        world.run_until(45 * SECOND, |world| tags(world, b, b, network) == ["tag-149"]),
+        "{:?}",
+        tags(&world, b, b, network)
+    );
 }
 
 #[test]

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use netflow_wire::control::{ControlMessage, circuit_reason};
 use netflow_wire::inner::Inner;
 use netflow_wire::relay::{INITIAL_HOP_LIMIT, RelayRepr};
-use netflow_wire::{NetworkId, NodeId};
+use netflow_wire::{FrameKind, NetworkId, NodeId};
 
-use super::Node;
 use super::api::Event;
+use super::{MAX_RELAYS_USED, Node};
 use crate::session::{FrameOutcome, PeerRef, SealOutcome, Source};
 use crate::time::{Now, SECOND_US};
 
@@ -70,6 +70,23 @@ impl Node {
         if let Some((_, addr, label, epoch)) = path {
             let header = RelayRepr { hop_limit: INITIAL_HOP_LIMIT, epoch, label };
             self.outbox.datagram(addr, header.wrap(frame));
+        }
+    }
+
+    /// A frame the session table made by itself. The first initiation to a peer goes out on every open path: none has been
+    /// measured yet, one may be dead, and the answer comes back on the fastest that is not.
+    pub(super) fn send_own_frame(&mut self, peer: &PeerRef, frame: &[u8]) {
+        let initiation = frame.first() == Some(&(FrameKind::HandshakeInit as u8));
+        if !initiation || self.sessions.info(peer).is_some() {
+            self.send_frame(peer, None, frame);
+            return;
+        }
+        let Some(state) = self.peers.get(peer) else { return };
+        let relays: Vec<NodeId> = state.paths.keys().copied().collect();
+        for relay in relays.into_iter().take(MAX_RELAYS_USED) {
+            if self.peers.get(peer).is_some_and(|state| state.path_via(&relay).is_some()) {
+                self.send_frame(peer, Some(&relay), frame);
+            }
         }
     }
 
@@ -184,7 +201,8 @@ impl Node {
         for (peer, state) in self.peers.iter_mut() {
             let here = only.is_none_or(|network| *network == peer.network) && served.is_attached(&peer.network);
             let open = state.path_via(relay).is_some();
-            let used = state.has_waiting() || (state.last_traffic_us > 0 && now.since(state.last_traffic_us) < RECENT_US);
+            let used =
+                state.has_waiting() || (state.last_traffic_us > 0 && now.since(state.last_traffic_us) < RECENT_US);
             if here && (open || used) {
                 let _ = state.want(now, *relay);
                 ask.push(*peer);
@@ -195,7 +213,15 @@ impl Node {
         }
     }
 
-    pub(super) fn circuit_opened(&mut self, now: Now, relay: NodeId, network: NetworkId, node: NodeId, label: u32, epoch: u16) {
+    pub(super) fn circuit_opened(
+        &mut self,
+        now: Now,
+        relay: NodeId,
+        network: NetworkId,
+        node: NodeId,
+        label: u32,
+        epoch: u16,
+    ) {
         let Some((link, addr)) = self.links.get(&relay).and_then(super::links::RelayLink::up) else { return };
         let serving = self.networks.get(&network).filter(|state| state.is_up() && state.uses_relay(&relay));
         // The relay's copy of the log may be ahead of ours, but a node revoked here gets no circuit.

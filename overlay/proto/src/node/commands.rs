@@ -4,13 +4,11 @@ use ed25519_dalek::SigningKey;
 use netflow_wire::{InviteId, NetworkId, NodeId, RelayInfo};
 use zeroize::Zeroizing;
 
-use super::api::{
-    CommandError, DownReason, ErrorKind, InviteOptions, IssuedInvite, Persist, RelayConfig,
-};
+use super::api::{CommandError, DownReason, ErrorKind, InviteOptions, IssuedInvite, Persist, RelayConfig};
 use super::create::failed;
 use super::network::{Network, Phase, owner_to_bytes};
 use super::probes::MAX_JOBS;
-use super::{Node, MAX_RELAYS_USED};
+use super::{MAX_RELAYS_USED, Node};
 use crate::identity::{Secret, format_node_id};
 use crate::invite::InviteToken;
 use crate::netlog::{EntryBody, network_id};
@@ -42,7 +40,12 @@ impl Node {
     ///
     /// # Errors
     /// Not an admin, no relay to meet at, a lifetime outside 1 minute ..= 90 days, bad tags.
-    pub fn create_invite(&mut self, now: Now, network: &NetworkId, options: &InviteOptions) -> Result<IssuedInvite, CommandError> {
+    pub fn create_invite(
+        &mut self,
+        now: Now,
+        network: &NetworkId,
+        options: &InviteOptions,
+    ) -> Result<IssuedInvite, CommandError> {
         let state = self.member_network(network)?;
         if !(MIN_INVITE_S..=MAX_INVITE_S).contains(&options.lifetime_s) {
             return Err(CommandError::new(ErrorKind::Invalid, "an invite lives between 1 minute and 90 days"));
@@ -50,7 +53,8 @@ impl Node {
         let relays: Vec<RelayInfo> = state.relays().iter().take(MAX_RELAYS_USED).cloned().collect();
         if relays.is_empty() {
             let text = "the network has no relay at which the invited node could find this one";
-            return Err(CommandError::new(ErrorKind::Conflict, text).next("add relays to netflow.toml, then netctl network relays NETWORK"));
+            return Err(CommandError::new(ErrorKind::Conflict, text)
+                .next("add relays to netflow.toml, then netctl network relays NETWORK"));
         }
         let network_name = state.log.state().name().to_owned();
         let expires_unix_s = now.unix_s.saturating_add(options.lifetime_s);
@@ -77,7 +81,8 @@ impl Node {
     /// A token that is malformed or expired, a network this node is in, the limit of networks.
     pub fn join(&mut self, now: Now, token: &str) -> Result<NetworkId, CommandError> {
         let text = token.trim();
-        let parsed = InviteToken::parse(text).map_err(|error| CommandError::new(ErrorKind::Invalid, error.to_string()))?;
+        let parsed =
+            InviteToken::parse(text).map_err(|error| CommandError::new(ErrorKind::Invalid, error.to_string()))?;
         parsed.check(now).map_err(|error| CommandError::new(ErrorKind::Invite, error.to_string()))?;
         let id = parsed.network;
         match self.networks.get(&id) {
@@ -86,7 +91,8 @@ impl Node {
                 self.settle(now);
                 return Ok(id);
             }
-            Some(network) if network.joining().is_some() => self.forget_network(now, &id),
+            // Another token, or a second try after a revocation: what was there stands for nothing any more.
+            Some(network) if !matches!(network.phase, Phase::Member { .. }) => self.forget_network(now, &id),
             Some(_) => {
                 let text = format!("this node is in the network {} already", parsed.network_name);
                 return Err(CommandError::new(ErrorKind::Conflict, text).next("netctl networks"));
@@ -106,7 +112,8 @@ impl Node {
     pub fn leave(&mut self, now: Now, network: &NetworkId, force: bool) -> Result<(), CommandError> {
         let state = self.network(network)?;
         if state.owner.is_some() && !force {
-            let text = format!("this node holds the owner key of {}: without it nobody can appoint admins", state.name());
+            let text =
+                format!("this node holds the owner key of {}: without it nobody can appoint admins", state.name());
             return Err(CommandError::new(ErrorKind::Conflict, text).next("netctl network export-owner NETWORK FILE"));
         }
         self.forget_network(now, network);
@@ -127,8 +134,12 @@ impl Node {
                 }
                 *now_up = up;
             }
-            Phase::Joining(_) => return Err(CommandError::new(ErrorKind::Conflict, "this node has not joined the network yet")),
-            Phase::Revoked => return Err(CommandError::new(ErrorKind::Refused, "this node was revoked from the network")),
+            Phase::Joining(_) => {
+                return Err(CommandError::new(ErrorKind::Conflict, "this node has not joined the network yet"));
+            }
+            Phase::Revoked => {
+                return Err(CommandError::new(ErrorKind::Refused, "this node was revoked from the network"));
+            }
         }
         let bytes = state.meta();
         self.outbox.persist(Persist::NetworkMeta { network: *network, bytes });
@@ -161,7 +172,13 @@ impl Node {
     ///
     /// # Errors
     /// Not an admin, an unknown node, bad tags.
-    pub fn set_tags(&mut self, now: Now, network: &NetworkId, node: &NodeId, tags: &[String]) -> Result<(), CommandError> {
+    pub fn set_tags(
+        &mut self,
+        now: Now,
+        network: &NetworkId,
+        node: &NodeId,
+        tags: &[String],
+    ) -> Result<(), CommandError> {
         known(self.member_network(network)?, node)?;
         self.sign(now, network, As::Admin, vec![EntryBody::MemberTags { node: *node, tags: sorted(tags) }])
     }
@@ -170,7 +187,13 @@ impl Node {
     ///
     /// # Errors
     /// Not an admin, an unknown node, a name that is taken or cannot be.
-    pub fn rename_member(&mut self, now: Now, network: &NetworkId, node: &NodeId, name: &str) -> Result<(), CommandError> {
+    pub fn rename_member(
+        &mut self,
+        now: Now,
+        network: &NetworkId,
+        node: &NodeId,
+        name: &str,
+    ) -> Result<(), CommandError> {
         known(self.member_network(network)?, node)?;
         self.sign(now, network, As::Admin, vec![EntryBody::MemberRename { node: *node, name: name.to_owned() }])
     }
@@ -243,7 +266,14 @@ impl Node {
     ///
     /// # Errors
     /// Unknown network or node, network down, this node itself.
-    pub fn ping(&mut self, now: Now, network: &NetworkId, node: &NodeId, count: u32, interval_us: u64) -> Result<u64, CommandError> {
+    pub fn ping(
+        &mut self,
+        now: Now,
+        network: &NetworkId,
+        node: &NodeId,
+        count: u32,
+        interval_us: u64,
+    ) -> Result<u64, CommandError> {
         let state = self.member_network(network)?;
         known(state, node)?;
         if !state.is_up() {
@@ -254,9 +284,8 @@ impl Node {
         }
         let peer = PeerRef { network: *network, node: *node };
         let job = self.probes.start_job(now, peer, count, interval_us.max(MIN_PING_GAP_US));
-        let job = job.ok_or_else(|| {
-            CommandError::new(ErrorKind::Conflict, format!("{MAX_JOBS} pings are under way already"))
-        })?;
+        let job = job
+            .ok_or_else(|| CommandError::new(ErrorKind::Conflict, format!("{MAX_JOBS} pings are under way already")))?;
         self.probes_timeout(now);
         self.settle(now);
         Ok(job)
@@ -310,7 +339,9 @@ impl Node {
         let state = self.network(network)?;
         match state.phase {
             Phase::Member { .. } => Ok(state),
-            Phase::Joining(_) => Err(CommandError::new(ErrorKind::Conflict, "this node has not joined the network yet")),
+            Phase::Joining(_) => {
+                Err(CommandError::new(ErrorKind::Conflict, "this node has not joined the network yet"))
+            }
             Phase::Revoked => Err(CommandError::new(ErrorKind::Refused, "this node was revoked from the network")),
         }
     }
@@ -328,7 +359,9 @@ impl Node {
             _ if !needs_owner && is_admin => &self.keys.node,
             _ if needs_owner => {
                 let text = "only the owner of the network may do this, and the owner key is not on this node";
-                return Err(CommandError::new(ErrorKind::Refused, text).next("netctl network import-owner NETWORK FILE"));
+                return Err(
+                    CommandError::new(ErrorKind::Refused, text).next("netctl network import-owner NETWORK FILE")
+                );
             }
             _ => {
                 let text = "this node is not an admin of the network";

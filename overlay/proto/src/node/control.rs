@@ -23,7 +23,9 @@ impl Node {
                     continue;
                 }
                 let known = wanted.entry(relay).or_default();
-                known.extend(addrs.iter().map(|addr| canonical(*addr)).filter(|addr| !known.contains(addr)).collect::<Vec<_>>());
+                known.extend(
+                    addrs.iter().map(|addr| canonical(*addr)).filter(|addr| !known.contains(addr)).collect::<Vec<_>>(),
+                );
             }
         }
         let unwanted: Vec<NodeId> =
@@ -156,7 +158,9 @@ impl Node {
             }
             ControlMessage::LogHeads { network, heads } => self.heads_from_link(relay, link, network, heads),
             ControlMessage::LogPull { network, ranges } => self.pull_from_link(relay, link, network, &ranges),
-            ControlMessage::LogEntries { network, entries } => self.entries_from_link(now, relay, link, network, &entries),
+            ControlMessage::LogEntries { network, entries } => {
+                self.entries_from_link(now, relay, link, network, &entries)
+            }
             request @ ControlMessage::JoinRequest { .. } => self.join_requested(now, link, &request),
             ControlMessage::JoinPending { network, .. } => self.join_pending(now, relay, network),
             ControlMessage::JoinRefused { network, invite, reason, text } => {

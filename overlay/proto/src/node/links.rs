@@ -241,7 +241,7 @@ impl Links {
         let node = self.by_link.remove(&link)?;
         if let Some(relay) = self.relays.get_mut(&node) {
             relay.attachments.clear();
-        relay.pulls.clear();
+            relay.pulls.clear();
             relay.ticket_asked = false;
             relay.bind.reset();
             relay.fail(now, Some("connection lost"));

@@ -50,6 +50,9 @@ impl Node {
     /// Stops: every session and path of the network is gone.
     pub(super) fn take_down(&mut self, now: Now, id: NetworkId, reason: DownReason) {
         self.sessions.remove_network(&id);
+        if let Some(network) = self.networks.get_mut(&id) {
+            network.keyed.clear();
+        }
         for peer in self.peers.of_network(&id) {
             self.drop_peer(peer, circuit_reason::PEER_OFFLINE);
         }
@@ -90,23 +93,32 @@ impl Node {
         let members = network.log.state().members();
         let mut out: Vec<PeerRef> = self.peers.of_network(&id);
         out.retain(|peer| !members.contains_key(&peer.node));
-        let gone: Vec<NodeId> = network.keyed.iter().filter(|node| !members.contains_key(node)).copied().collect();
-        let mut keyed = std::collections::BTreeSet::new();
-        for member in members.values().filter(|member| member.node != self.id) {
+        let gone: Vec<NodeId> = network.keyed.keys().filter(|node| !members.contains_key(node)).copied().collect();
+        let mut fresh: Vec<&Member> = members
+            .values()
+            .filter(|member| member.node != self.id)
+            .filter(|member| network.keyed.get(&member.node) != Some(&member.record.record().seq))
+            .collect();
+        // Who was there first keeps a session key that two records name.
+        fresh.sort_by_key(|member| (member.added_unix_s, member.node));
+        let mut keyed = Vec::new();
+        for member in fresh {
             let peer = PeerRef { network: id, node: member.node };
             if self.sessions.upsert_peer(peer, remote_keys(member)).is_ok() {
-                keyed.insert(member.node);
+                keyed.push((member.node, member.record.record().seq));
             }
         }
         for peer in out {
             self.drop_peer(peer, circuit_reason::REVOKED);
         }
-        for node in gone {
+        for node in &gone {
+            let node = *node;
             self.sessions.remove_peer(&PeerRef { network: id, node });
             self.outbox.event(Event::MemberRevoked { network: id, node });
         }
         if let Some(network) = self.networks.get_mut(&id) {
-            network.keyed = keyed;
+            network.keyed.retain(|node, _| !gone.contains(node));
+            network.keyed.extend(keyed);
             network.engine.handle_timeout(now);
         }
     }

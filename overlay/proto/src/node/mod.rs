@@ -9,6 +9,7 @@ mod circuits;
 mod commands;
 mod control;
 mod create;
+mod event;
 mod fragments;
 mod inside;
 mod join;
@@ -22,6 +23,7 @@ mod probes;
 mod queries;
 mod restore;
 mod sync;
+mod views;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -233,7 +235,7 @@ impl Node {
         let mut busy = false;
         while let Some((peer, frame)) = self.sessions.poll_transmit() {
             busy = true;
-            self.send_frame(&peer, None, &frame);
+            self.send_own_frame(&peer, &frame);
         }
         while let Some(event) = self.sessions.poll_event() {
             busy = true;

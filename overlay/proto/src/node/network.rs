@@ -1,6 +1,6 @@
 //! One network of this node: its log, where it stands, and what of it is on disk.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use ed25519_dalek::SigningKey;
@@ -44,8 +44,8 @@ pub(super) struct Network {
     /// The owner's key, when it is on this node.
     pub(super) owner: Option<SigningKey>,
     pub(super) engine: Engine,
-    /// Members whose keys the session table has.
-    pub(super) keyed: BTreeSet<NodeId>,
+    /// Members whose keys the session table has, with the number of their record.
+    pub(super) keyed: BTreeMap<NodeId, u64>,
     /// Last `NetworkUp`.
     pub(super) plan: Option<NetworkPlan>,
 }
@@ -53,7 +53,7 @@ pub(super) struct Network {
 impl Network {
     pub(super) fn new(log: NetworkLog, phase: Phase, owner: Option<SigningKey>) -> Self {
         let engine = Engine::new();
-        Self { log, phase, owner, engine, keyed: BTreeSet::new(), plan: None }
+        Self { log, phase, owner, engine, keyed: BTreeMap::new(), plan: None }
     }
 
     pub(super) const fn is_up(&self) -> bool {

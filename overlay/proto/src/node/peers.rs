@@ -185,7 +185,9 @@ impl Peer {
         let current_rank = current.and_then(|relay| self.paths.get(&relay)).map(Path::rank);
         let (next, reason) = match (best, current.zip(current_rank)) {
             (None, _) => (None, "no path"),
-            (Some((relay, _)), None) => (Some(relay), if self.primary.is_none() { "first path" } else { "last path closed" }),
+            (Some((relay, _)), None) => {
+                (Some(relay), if self.primary.is_none() { "first path" } else { "last path closed" })
+            }
             (Some((relay, rank)), Some((current, now_rank))) => {
                 let (dead, suspect, rtt) = rank;
                 let (now_dead, now_suspect, now_rtt) = now_rank;
@@ -254,7 +256,15 @@ impl Peers {
     }
 
     /// A circuit is open.
-    pub(super) fn open(&mut self, now: Now, peer: PeerRef, relay: NodeId, addr: SocketAddr, label: u32, epoch: u16) -> bool {
+    pub(super) fn open(
+        &mut self,
+        now: Now,
+        peer: PeerRef,
+        relay: NodeId,
+        addr: SocketAddr,
+        label: u32,
+        epoch: u16,
+    ) -> bool {
         let Some(entry) = self.entry(peer) else { return false };
         if entry.last_traffic_us == 0 {
             entry.last_traffic_us = now.mono_us;

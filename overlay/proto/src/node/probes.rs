@@ -91,9 +91,8 @@ impl Probes {
 
     /// A path is gone: what was under way on it is not lost, it was never carried.
     pub(super) fn path_closed(&mut self, peer: &PeerRef, relay: &NodeId) {
-        self.outstanding.retain(|_, probe| {
-            !(probe.peer == *peer && matches!(probe.purpose, Purpose::Path(via) if via == *relay))
-        });
+        self.outstanding
+            .retain(|_, probe| !(probe.peer == *peer && matches!(probe.purpose, Purpose::Path(via) if via == *relay)));
     }
 
     fn remember(&mut self, id: u64, probe: Outstanding) -> bool {
@@ -114,8 +113,12 @@ impl Probes {
                 job.next_us = now.after(job.interval_us);
             }
         }
-        let late: Vec<(u64, Outstanding)> =
-            self.outstanding.iter().filter(|(_, probe)| deadline(probe) <= now.mono_us).map(|(id, probe)| (*id, *probe)).collect();
+        let late: Vec<(u64, Outstanding)> = self
+            .outstanding
+            .iter()
+            .filter(|(_, probe)| deadline(probe) <= now.mono_us)
+            .map(|(id, probe)| (*id, *probe))
+            .collect();
         for (id, _) in &late {
             self.outstanding.remove(id);
         }

@@ -6,8 +6,8 @@ use netflow_wire::{NetworkId, NodeId};
 
 use super::Node;
 use super::api::{
-    CommandError, LinkStatus, MemberInfo, NetworkInfo, NetworkRelayInfo, NetworkStateInfo, NodeStatus, PathInfo, PeerInfo,
-    PeerSession, RelayStatus,
+    CommandError, LinkStatus, MemberInfo, NetworkInfo, NetworkRelayInfo, NetworkStateInfo, NodeStatus, PathInfo,
+    PeerInfo, PeerSession, RelayStatus,
 };
 use super::links::Attachment;
 use super::network::{Network, Phase};

@@ -36,9 +36,7 @@ impl Node {
             pq,
         };
         let id = keys.node_id();
-        let server = relay
-            .clone()
-            .map(|relay| RelayServer::new(id, tier, software.clone(), relay, now, rng.as_mut()));
+        let server = relay.clone().map(|relay| RelayServer::new(id, tier, software.clone(), relay, now, rng.as_mut()));
         let mut node = Self {
             record: keys.record(record_seq, reward),
             kem_key: keys.kem_public(),
@@ -68,10 +66,9 @@ impl Node {
             node.restore_network(now, network);
         }
         for hosted in restored.hosted {
-            match &mut node.relay {
-                Some(relay) => relay.restore(now, hosted.network, hosted.log, hosted.meta.as_deref()),
-                // Kept on disk: the relay service may be switched on again.
-                None => {}
+            // Without a relay service it stays on disk: the service may be switched on again.
+            if let Some(relay) = &mut node.relay {
+                relay.restore(now, hosted.network, hosted.log, hosted.meta.as_deref());
             }
         }
         node.refresh_links(now);

@@ -294,7 +294,6 @@ const fn range_from_wire(range: &ShortRange) -> netlog::ShortRange {
 }
 
 fn is_revocation(raw: &[u8]) -> bool {
-    SignedEntry::verify(raw).is_ok_and(|entry| {
-        matches!(entry.entry().body, EntryBody::MemberRevoke { .. } | EntryBody::AdminRemove { .. })
-    })
+    SignedEntry::verify(raw)
+        .is_ok_and(|entry| matches!(entry.entry().body, EntryBody::MemberRevoke { .. } | EntryBody::AdminRemove { .. }))
 }

@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use netflow_wire::bind::{BindFrame, CHALLENGE_LEN, ChallengeRepr, ConfirmFrame};
 use netflow_wire::NodeId;
+use netflow_wire::bind::{BindFrame, CHALLENGE_LEN, ChallengeRepr, ConfirmFrame};
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
@@ -66,11 +66,8 @@ pub(super) enum BindOutcome {
 
 impl Bindings {
     pub(super) fn new(now: Now, rng: &mut dyn CryptoRng) -> Self {
-        let mut secrets = CookieSecrets {
-            current: Zeroizing::new([0; 32]),
-            previous: Zeroizing::new([0; 32]),
-            made_us: now.mono_us,
-        };
+        let mut secrets =
+            CookieSecrets { current: Zeroizing::new([0; 32]), previous: Zeroizing::new([0; 32]), made_us: now.mono_us };
         rng.fill_bytes(secrets.current.as_mut());
         rng.fill_bytes(secrets.previous.as_mut());
         Self { nodes: BTreeMap::new(), ids: BTreeMap::new(), secrets }
@@ -96,8 +93,7 @@ impl Bindings {
         }
         let addr = self.nodes.get(&node).and_then(|old| old.addr);
         let ticket = *key;
-        let binding =
-            Binding { id, key, addr, last_nonce: 0, last_challenge_us: None, link: Some(link), lost_us: 0 };
+        let binding = Binding { id, key, addr, last_nonce: 0, last_challenge_us: None, link: Some(link), lost_us: 0 };
         if let Some(old) = self.nodes.insert(node, binding) {
             self.ids.remove(&old.id);
         }
@@ -134,7 +130,13 @@ impl Bindings {
     }
 
     /// Frame 0x19: answered with a cookie when its MAC holds.
-    pub(super) fn handle_bind(&mut self, now: Now, from: SocketAddr, frame: &[u8], rng: &mut dyn CryptoRng) -> BindOutcome {
+    pub(super) fn handle_bind(
+        &mut self,
+        now: Now,
+        from: SocketAddr,
+        frame: &[u8],
+        rng: &mut dyn CryptoRng,
+    ) -> BindOutcome {
         let Ok(bind) = BindFrame::new_checked(frame) else { return BindOutcome::Drop };
         let Some(binding) = self.binding(bind.bind_id()) else { return BindOutcome::Drop };
         if !auth::verify(&binding.key, bind.mac_input(), bind.mac()) {

@@ -11,11 +11,12 @@ mod config;
 mod hosted;
 mod quota;
 mod server;
+mod server_circuits;
 mod server_log;
 mod wishes;
 
 pub(crate) use batch::{Pull, batches, gap_ranges};
 pub(crate) use client::{BindClient, BindProgress};
 pub use config::{Grant, HostedInfo, LinkId, Quota, RelayConfig, RelayStatus};
-pub(crate) use server_log::reason_of;
 pub use server::{RelayOutput, RelayServer};
+pub(crate) use server_log::reason_of;

@@ -207,14 +207,7 @@ impl RelayServer {
     }
 
     /// Verifies entries, stores the new ones, passes them on, and acts on what they say.
-    fn insert(
-        &mut self,
-        now: Now,
-        link: LinkId,
-        network: NetworkId,
-        entries: Vec<Vec<u8>>,
-        rng: &mut dyn CryptoRng,
-    ) {
+    fn insert(&mut self, now: Now, link: LinkId, network: NetworkId, entries: Vec<Vec<u8>>, rng: &mut dyn CryptoRng) {
         let Some(hosted) = self.hosted.get_mut(&network) else { return };
         let mut entries = entries;
         let mut refusal = None;

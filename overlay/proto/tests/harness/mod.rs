@@ -2,19 +2,24 @@
 //! change, links be cut, programs be killed at any write and started again from what was written.
 #![allow(unreachable_pub, reason = "shared by several test binaries")]
 #![allow(dead_code, reason = "each test uses its part")]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a wrong assumption must fail the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a wrong assumption must fail the test"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
 use netflow_overlay::node::{
-    CreateOptions, Event, InviteOptions, LinkId, Node, NodeConfig, Output, Persist, Quota, RelayConfig, Restored, RestoredHosted,
-    RestoredNetwork,
+    CreateOptions, Event, InviteOptions, LinkId, Node, NodeConfig, Output, Persist, Quota, RelayConfig, Restored,
+    RestoredHosted, RestoredNetwork,
 };
 use netflow_overlay::session::PqMode;
-use netflow_wire::ControlMessage;
 use netflow_overlay::{NetworkId, NodeId, NodeKeys, Now, RelayInfo, Tier};
+use netflow_wire::ControlMessage;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -203,8 +208,12 @@ impl World {
     }
 
     fn break_links(&mut self, id: Id) {
-        let broken: Vec<u64> =
-            self.links.iter().filter(|(_, link)| link.ends.iter().any(|(end, _)| *end == id)).map(|(link, _)| *link).collect();
+        let broken: Vec<u64> = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.ends.iter().any(|(end, _)| *end == id))
+            .map(|(link, _)| *link)
+            .collect();
         for link in broken {
             let Some(link) = self.links.remove(&link) else { continue };
             for (end, link) in link.ends {
@@ -307,7 +316,9 @@ impl World {
         match delivery {
             Delivery::Datagram { from, to, mut bytes } => {
                 let target = self.sims.iter().position(|sim| sim.addr == to);
-                let Some(id) = target.filter(|id| self.sims[*id].node.is_some() && !self.sims[*id].offline) else { return };
+                let Some(id) = target.filter(|id| self.sims[*id].node.is_some() && !self.sims[*id].offline) else {
+                    return;
+                };
                 if let Some(tap) = &mut self.sims[id].tap {
                     tap.push((from, bytes));
                     return;
@@ -324,7 +335,10 @@ impl World {
                 }
             }
             Delivery::LinkUp { link } => {
-                let Some([(client, at_client), (server, at_server)]) = self.links.get(&link).map(|link| link.ends) else { return };
+                let Some([(client, at_client), (server, at_server)]) = self.links.get(&link).map(|link| link.ends)
+                else {
+                    return;
+                };
                 let (client_id, client_addr) = (self.sims[client].id, self.sims[client].addr);
                 let (server_id, server_addr) = (self.sims[server].id, self.sims[server].addr);
                 if self.sims[client].node.is_some() && self.sims[server].node.is_some() {
@@ -547,7 +561,8 @@ pub fn udp(source: IpAddr, dest: IpAddr, payload: &[u8]) -> Vec<u8> {
 
 pub fn udp_payload(packet: &[u8]) -> Option<Vec<u8>> {
     let parsed = SlicedPacket::from_ip(packet).ok()?;
-    let (Some(NetSlice::Ipv4(_) | NetSlice::Ipv6(_)), Some(TransportSlice::Udp(udp))) = (parsed.net, parsed.transport) else {
+    let (Some(NetSlice::Ipv4(_) | NetSlice::Ipv6(_)), Some(TransportSlice::Udp(udp))) = (parsed.net, parsed.transport)
+    else {
         return None;
     };
     Some(udp.payload().to_vec())
@@ -568,9 +583,12 @@ pub fn restored(journal: &[Persist]) -> Restored {
     let other = |network: &NetworkId| RestoredHosted { network: *network, log: Vec::new(), meta: None };
     for change in journal.iter().cloned() {
         match change {
-            Persist::LogAppend { network, raw } => networks.entry(network).or_insert_with(|| own(&network)).log.push(raw),
+            Persist::LogAppend { network, raw } => {
+                networks.entry(network).or_insert_with(|| own(&network)).log.push(raw)
+            }
             Persist::NetworkSecret { network, bytes } => {
-                networks.entry(network).or_insert_with(|| own(&network)).secret = Some(bytes).filter(|bytes| !bytes.is_empty());
+                networks.entry(network).or_insert_with(|| own(&network)).secret =
+                    Some(bytes).filter(|bytes| !bytes.is_empty());
             }
             Persist::NetworkMeta { network, bytes } => {
                 networks.entry(network).or_insert_with(|| own(&network)).meta = Some(bytes);
@@ -579,7 +597,9 @@ pub fn restored(journal: &[Persist]) -> Restored {
                 networks.entry(network).or_insert_with(|| own(&network)).pending_join = bytes;
             }
             Persist::NetworkRemove { network } => drop(networks.remove(&network)),
-            Persist::HostedAppend { network, raw } => hosted.entry(network).or_insert_with(|| other(&network)).log.push(raw),
+            Persist::HostedAppend { network, raw } => {
+                hosted.entry(network).or_insert_with(|| other(&network)).log.push(raw)
+            }
             Persist::HostedMeta { network, bytes } => {
                 hosted.entry(network).or_insert_with(|| other(&network)).meta = Some(bytes);
             }
