@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use netctl_api::{ApiError, Body, Call, ErrorCode, LineBuffer, Method, Reply, Request};
 use netflow_sys::privileges;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
 
@@ -199,8 +199,9 @@ async fn or_gone<T>(stream: &UnixStream, reply: impl Future<Output = T>) -> io::
     loop {
         tokio::select! {
             reply = &mut reply => return Ok(reply),
-            ready = stream.ready(tokio::io::Interest::READABLE) => {
-                if ready?.is_read_closed() {
+            ready = stream.ready(Interest::READABLE) => {
+                // A client that only closed its sending half still wants the answer.
+                if ready?.is_read_closed() && stream.ready(Interest::WRITABLE).await?.is_write_closed() {
                     return Err(io::ErrorKind::BrokenPipe.into());
                 }
                 // A client that already sent its next request stays readable: look again later, not at once.

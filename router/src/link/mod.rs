@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Times: the keepalive is 25 s, because NATs forget UDP mappings after 30 s at the earliest (RFC 4787 asks for 120, many keep 30).
-//! One exchange is about 130 bytes on the wire over IPv4, 170 over IPv6, so a day costs 0.45 to 0.6 MB per relay and stays under 2 MB for
+//! One exchange is 126 bytes with IPv4 headers (measured), 166 with IPv6, so a day costs 0.44 to 0.57 MB per relay and stays under 2 MB for
 //! three. Idle links die after 60 s: two keepalives lost with all their retransmissions. That is too slow under traffic, so a link that
 //! sent something and heard nothing at all for 3 s is closed at once (`connection`), and a relay that was restarted answers the
 //! first packet with a stateless reset, whose key survives restarts (`tls`).

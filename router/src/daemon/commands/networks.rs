@@ -41,11 +41,13 @@ impl Daemon {
         match created {
             Err(error) => sink.finish::<NetworkCreateParams>(Err(error)),
             Ok(network) => {
-                let deadline_us = self.clock.mono_us() + PUBLISH_WAIT_US;
-                let has_relays =
-                    self.node.networks().iter().any(|info| info.network == network && !info.relays.is_empty());
-                let deadline_us = if has_relays { deadline_us } else { 0 };
-                self.waiting.creating.push(Creating { network, sink, deadline_us, published: false });
+                let (own, networks) = (self.node.node_id(), self.node.networks());
+                let relays = networks.iter().find(|info| info.network == network).map_or(&[][..], |info| &info.relays);
+                // A relay that creates a network has it at a relay already; without relays nothing will come.
+                let published = relays.iter().any(|relay| relay.relay.node == own);
+                let patience = if relays.is_empty() { 0 } else { PUBLISH_WAIT_US };
+                let deadline_us = self.clock.mono_us() + patience;
+                self.waiting.creating.push(Creating { network, sink, deadline_us, published });
             }
         }
         Ok(())
