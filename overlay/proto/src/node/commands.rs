@@ -7,25 +7,18 @@ use zeroize::Zeroizing;
 use super::api::{CommandError, DownReason, ErrorKind, InviteOptions, IssuedInvite, Persist, RelayConfig};
 use super::create::failed;
 use super::network::{Network, Phase, owner_to_bytes};
-use super::probes::MAX_JOBS;
 use super::{MAX_RELAYS_USED, Node};
 use crate::identity::{Secret, format_node_id};
 use crate::invite::InviteToken;
 use crate::netlog::{EntryBody, network_id};
 use crate::policy::Policy;
 use crate::relay::RelayServer;
-use crate::session::PeerRef;
-use crate::time::{MILLI_US, Now};
+use crate::time::Now;
 
 /// Shortest life of an invite: below, a clock a little off makes it useless.
 const MIN_INVITE_S: u64 = 60;
 /// Longest life of an invite.
 const MAX_INVITE_S: u64 = 90 * 86_400;
-/// Most probes of one ping.
-const MAX_PINGS: u32 = 10_000;
-/// Shortest distance of probes.
-const MIN_PING_GAP_US: u64 = 10 * MILLI_US;
-
 /// With which key an entry is signed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum As {
@@ -262,40 +255,6 @@ impl Node {
         Ok(())
     }
 
-    /// Starts `count` probes (1..=10,000), one every `interval_us`; events `PingReply` and `PingLost` carry the returned number.
-    ///
-    /// # Errors
-    /// Unknown network or node, network down, this node itself.
-    pub fn ping(
-        &mut self,
-        now: Now,
-        network: &NetworkId,
-        node: &NodeId,
-        count: u32,
-        interval_us: u64,
-    ) -> Result<u64, CommandError> {
-        let state = self.member_network(network)?;
-        known(state, node)?;
-        if !state.is_up() {
-            return Err(CommandError::new(ErrorKind::Offline, "the network is down").next("netctl up"));
-        }
-        if *node == self.id || !(1..=MAX_PINGS).contains(&count) {
-            return Err(CommandError::new(ErrorKind::Invalid, "ping another node, 1 to 10,000 times"));
-        }
-        let peer = PeerRef { network: *network, node: *node };
-        let job = self.probes.start_job(now, peer, count, interval_us.max(MIN_PING_GAP_US));
-        let job = job
-            .ok_or_else(|| CommandError::new(ErrorKind::Conflict, format!("{MAX_JOBS} pings are under way already")))?;
-        self.probes_timeout(now);
-        self.settle(now);
-        Ok(job)
-    }
-
-    /// Ends a ping early.
-    pub fn stop_ping(&mut self, ping: u64) {
-        self.probes.stop_job(ping);
-    }
-
     /// Reload of the configuration: relays for networks created later.
     pub fn set_default_relays(&mut self, relays: Vec<RelayInfo>) {
         self.default_relays = relays;
@@ -335,7 +294,7 @@ impl Node {
     }
 
     /// A network this node is a member of.
-    fn member_network(&self, network: &NetworkId) -> Result<&Network, CommandError> {
+    pub(super) fn member_network(&self, network: &NetworkId) -> Result<&Network, CommandError> {
         let state = self.network(network)?;
         match state.phase {
             Phase::Member { .. } => Ok(state),
@@ -391,7 +350,7 @@ fn no_network() -> CommandError {
     CommandError::new(ErrorKind::NotFound, "this node is in no such network").next("netctl networks")
 }
 
-fn known(network: &Network, node: &NodeId) -> Result<(), CommandError> {
+pub(super) fn known(network: &Network, node: &NodeId) -> Result<(), CommandError> {
     if network.log.state().is_member(node) {
         return Ok(());
     }

@@ -8,7 +8,8 @@ use netflow_wire::inner::Inner;
 use netflow_wire::{NetworkId, NodeId};
 
 use super::Node;
-use super::api::{Event, PathInfo};
+use super::api::{CommandError, ErrorKind, Event, PathInfo};
+use super::commands::known;
 use super::peers::Peer;
 use crate::session::PeerRef;
 use crate::time::{MILLI_US, Now, SECOND_US};
@@ -16,7 +17,7 @@ use crate::time::{MILLI_US, Now, SECOND_US};
 /// Probes without an answer yet. A ping job has a few, a path one.
 const MAX_OUTSTANDING: usize = 16_384;
 /// Ping jobs at a time.
-pub(super) const MAX_JOBS: usize = 64;
+const MAX_JOBS: usize = 64;
 /// How long a ping waits for its answer: a handshake with one lost message fits in.
 const PING_TIMEOUT_US: u64 = 8 * SECOND_US;
 /// How long a path probe waits.
@@ -27,6 +28,11 @@ const OTHER_US: u64 = 15 * SECOND_US;
 const DOUBT_US: u64 = 300 * MILLI_US;
 /// Paths are probed while the peer has had traffic for no longer than this ago.
 const ACTIVE_US: u64 = 30 * SECOND_US;
+
+/// Most probes of one ping.
+const MAX_PINGS: u32 = 10_000;
+/// Shortest distance of probes.
+const MIN_PING_GAP_US: u64 = 10 * MILLI_US;
 
 #[derive(Clone, Copy, Debug)]
 enum Purpose {
@@ -148,6 +154,40 @@ const fn deadline(probe: &Outstanding) -> u64 {
 }
 
 impl Node {
+    /// Starts `count` probes (1..=10,000), one every `interval_us`; events `PingReply` and `PingLost` carry the returned number.
+    ///
+    /// # Errors
+    /// Unknown network or node, network down, this node itself.
+    pub fn ping(
+        &mut self,
+        now: Now,
+        network: &NetworkId,
+        node: &NodeId,
+        count: u32,
+        interval_us: u64,
+    ) -> Result<u64, CommandError> {
+        let state = self.member_network(network)?;
+        known(state, node)?;
+        if !state.is_up() {
+            return Err(CommandError::new(ErrorKind::Offline, "the network is down").next("netctl up"));
+        }
+        if *node == self.id || !(1..=MAX_PINGS).contains(&count) {
+            return Err(CommandError::new(ErrorKind::Invalid, "ping another node, 1 to 10,000 times"));
+        }
+        let peer = PeerRef { network: *network, node: *node };
+        let job = self.probes.start_job(now, peer, count, interval_us.max(MIN_PING_GAP_US));
+        let job = job
+            .ok_or_else(|| CommandError::new(ErrorKind::Conflict, format!("{MAX_JOBS} pings are under way already")))?;
+        self.probes_timeout(now);
+        self.settle(now);
+        Ok(job)
+    }
+
+    /// Ends a ping early.
+    pub fn stop_ping(&mut self, ping: u64) {
+        self.probes.stop_job(ping);
+    }
+
     pub(super) fn probes_timeout(&mut self, now: Now) {
         let (sends, late) = self.probes.due(now);
         for probe in late {

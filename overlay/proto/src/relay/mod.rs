@@ -11,7 +11,9 @@ mod config;
 mod hosted;
 mod quota;
 mod server;
+mod server_admission;
 mod server_circuits;
+mod server_join;
 mod server_log;
 mod wishes;
 
@@ -19,4 +21,4 @@ pub(crate) use batch::{Pull, batches, gap_ranges};
 pub(crate) use client::{BindClient, BindProgress};
 pub use config::{Grant, HostedInfo, LinkId, Quota, RelayConfig, RelayStatus};
 pub use server::{RelayOutput, RelayServer};
-pub(crate) use server_log::reason_of;
+pub(crate) use server_join::reason_of;
