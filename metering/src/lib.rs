@@ -6,6 +6,7 @@
 //! | [`meter`] | counters and records of packets, a slot's commitment and its openings |
 //! | [`wire`] | the objects nodes exchange, one encoding each, signatures |
 //! | [`ledger`] | vouchers of payer and payee, claims of an epoch, proof of two statements |
+//! | [`collect`] | a collector's batch of SlotRoots and the receipts for them |
 //! | [`sample`], [`audit`], [`verdict`] | what is drawn, checked and flagged after the slot's key is known |
 //! | [`algo`], [`settle`] | the five named algorithms, settlement of a flow and of an epoch |
 //! | [`amount`], [`merkle`], [`hash`], [`ids`], [`params`] | arithmetic, trees, hashes, names, numbers |
@@ -18,6 +19,7 @@
 pub mod algo;
 pub mod amount;
 pub mod audit;
+pub mod collect;
 pub mod hash;
 pub mod ids;
 pub mod ledger;

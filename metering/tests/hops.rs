@@ -7,7 +7,8 @@ use netflow_metering::audit::{Audit, HopEvidence, audit, level_of};
 use netflow_metering::hash::{SampleKey, tagged};
 use netflow_metering::ids::{Direction, Epoch, FlowId, PartyKey, Slot, SlotClock};
 use netflow_metering::meter::{
-    Archive, ArchiveError, Counted, FlowHandle, MeterError, MeterLimits, MeterTable, Packet, SlotCommit,
+    AlreadySigned, Archive, ArchiveError, Counted, FlowHandle, MeterError, MeterLimits, MeterTable, Packet, SlotCommit,
+    SlotSigner,
 };
 use netflow_metering::sample::Level;
 use netflow_metering::verdict::{Flags, Verdict};
@@ -375,6 +376,19 @@ fn a_slot_is_opened_only_after_its_key_and_committed_only_once() {
     assert_eq!(archive.open(SLOT, FLOW, DOWN, Level::of(50)).unwrap().samples.len(), 50);
     archive.expire(SLOT.end_ms() + 96_000);
     assert!(archive.get(SLOT).is_none());
+}
+
+#[test]
+fn pitfall_25_a_node_killed_between_signing_and_sending_never_signs_a_slot_twice() {
+    let key = ed25519_dalek::SigningKey::from_bytes(&[1; 32]);
+    let commit = |slot| SlotCommit::build(PartyKey(key.verifying_key().to_bytes()), slot, Vec::new());
+    let mut signer = SlotSigner::new(None);
+    let stored = signer.sign(&commit(SLOT), &key).unwrap();
+    assert_eq!(signer.sign(&commit(SLOT), &key), Err(AlreadySigned(SLOT.0)));
+    let mut restarted = SlotSigner::new(Some(stored.body().slot));
+    assert_eq!(restarted.sign(&commit(SLOT), &key), Err(AlreadySigned(SLOT.0)));
+    assert_eq!(restarted.sign(&commit(Slot(SLOT.0 - 1)), &key), Err(AlreadySigned(SLOT.0 - 1)));
+    assert!(restarted.sign(&commit(Slot(SLOT.0 + 1)), &key).is_ok());
 }
 
 #[test]

@@ -35,6 +35,39 @@ enum Kept {
     Nothing,
 }
 
+/// The slot was signed before, or one after it was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("slot {0} is not after the last slot signed")]
+pub struct AlreadySigned(pub u32);
+
+/// Signs SlotRoots, one per slot whatever happens: two for one slot cost the whole pledge, and after a crash a node
+/// remembers fewer packets than it may have signed for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SlotSigner {
+    last: Option<Slot>,
+}
+
+impl SlotSigner {
+    /// Continues after `last`, the slot of the last root stored; `None` for a node that never signed.
+    #[must_use]
+    pub const fn new(last: Option<Slot>) -> Self {
+        Self { last }
+    }
+
+    /// Signs what the node says about a slot. Store the signed root durably before it is sent.
+    ///
+    /// # Errors
+    /// [`AlreadySigned`]; the slot stays unpaid, which is all it costs.
+    pub fn sign(&mut self, commit: &SlotCommit, key: &SigningKey) -> Result<Signed<SlotRoot>, AlreadySigned> {
+        let slot = commit.root.slot;
+        if self.last.is_some_and(|last| slot <= last) {
+            return Err(AlreadySigned(slot.0));
+        }
+        self.last = Some(slot);
+        Ok(Signed::sign(commit.root, key))
+    }
+}
+
 /// Commitment to a slot.
 #[derive(Debug)]
 pub struct SlotCommit {
@@ -62,13 +95,6 @@ impl SlotCommit {
         let root = SlotRoot::over(slot, node, &mut leaves);
         let tree = Tree::new(leaves.iter().map(SlotLeaf::hash).collect());
         Self { root, leaves, kept: records.into_iter().map(Kept::All).collect(), tree, is_revealed: false }
-    }
-
-    /// What the node says about the slot. Signing two roots for a slot costs the whole pledge: store the slot number
-    /// durably before the signature leaves the node, and never sign one at or below it after a restart.
-    #[must_use]
-    pub fn sign(&self, key: &SigningKey) -> Signed<SlotRoot> {
-        Signed::sign(self.root, key)
     }
 
     /// The unsigned root.

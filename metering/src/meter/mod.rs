@@ -11,7 +11,7 @@ mod replay;
 mod table;
 
 pub use archive::{Archive, ArchiveError};
-pub use commit::SlotCommit;
+pub use commit::{AlreadySigned, SlotCommit, SlotSigner};
 pub use flow::{Counted, Packet};
 pub use records::RecordLog;
 pub use replay::{ReplayWindow, WINDOW};

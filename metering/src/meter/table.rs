@@ -104,6 +104,9 @@ struct Entry {
     flow: Option<Flow>,
 }
 
+/// Ten million silent flows fit in 1 GiB.
+const _: () = assert!(size_of::<Entry>() <= 100);
+
 /// The metered flows of a node.
 #[derive(Debug)]
 pub struct MeterTable {
