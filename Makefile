@@ -40,8 +40,8 @@ measure: setup ## Size, memory, idle traffic and join time against their budgets
 size: setup ## Stripped size of netflowd against its budget
 	@$(CARGO) xtask size
 
-fuzz: setup ## Fuzz every parser for SECONDS (default 60) each; needs cargo-fuzz
-	@bash scripts/fuzz.sh $${SECONDS_EACH:-60}
+fuzz: setup ## Fuzz every parser for SECONDS_EACH (default 60) on the stable compiler
+	@overlay/fuzz/run.sh $(or $(SECONDS_EACH),60)
 
 audit: ## Licences, advisories and sources of every dependency; needs cargo-deny
 	@command -v cargo-deny >/dev/null || { echo "audit: cargo-deny is missing; try: cargo install cargo-deny --locked" >&2; exit 1; }
