@@ -213,6 +213,11 @@ impl Node {
         let mut due = Vec::new();
         for (peer, state) in self.peers.iter_mut() {
             if !is_active(state, now) {
+                // Not due again before there is traffic, whenever that will be.
+                let end = state.last_traffic_us.saturating_add(ACTIVE_US);
+                for path in state.paths.values_mut() {
+                    path.next_probe_us = path.next_probe_us.max(end);
+                }
                 continue;
             }
             let primary = state.primary().map(|(relay, ..)| relay);
