@@ -1,7 +1,7 @@
 //! One network namespace: made, entered, removed.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use nix::sched::{CloneFlags, setns};
@@ -74,6 +74,15 @@ impl Netns {
         self.within(|| fs::write(&path, value).with_context(|| format!("cannot write {path}")))?
     }
 
+    /// Gives the programs started inside from now on these lines as their `/etc/hosts`.
+    ///
+    /// # Errors
+    /// When `/etc/netns` cannot be written.
+    pub fn set_hosts(&self, lines: &str) -> Result<()> {
+        fs::create_dir_all(etc(&self.name))?;
+        fs::write(etc(&self.name).join("hosts"), lines).context("cannot write into /etc/netns")
+    }
+
     /// Runs `job` on a thread that lives in this namespace: sockets it opens stay there, wherever they are used later.
     ///
     /// # Errors
@@ -101,6 +110,12 @@ pub fn remove(name: &str) {
         }
     }
     let _ = Cmd::new(["ip", "netns", "del", name]).run();
+    let _ = fs::remove_dir_all(etc(name));
+}
+
+/// What `ip netns exec` puts over `/etc`.
+fn etc(name: &str) -> PathBuf {
+    Path::new("/etc/netns").join(name)
 }
 
 /// Names of all namespaces whose name starts with `prefix`, sorted.

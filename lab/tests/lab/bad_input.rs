@@ -77,6 +77,9 @@ fn an_unreadable_or_damaged_key_file_stops_the_start_and_is_left_as_it_is() {
 #[test]
 fn a_port_or_a_state_folder_in_use_is_named() {
     let (lab, _cn, mut a) = relay_and_node();
+    // Not the first start, which also says that it made its keys.
+    a.start().unwrap();
+    assert_eq!(a.stop().unwrap(), 0);
     let blocker = a.host.ns.within(|| std::net::UdpSocket::bind("[::]:4790").unwrap()).unwrap();
     refused(&a.command().unwrap().finish().unwrap(), 6, &["4790"]);
     drop(blocker);

@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Instant;
 
-use netflow_lab::cmd::Finished;
+use netflow_lab::cmd::{Cmd, Finished};
 use netflow_lab::lab::{Family, Host, Lab};
 use netflow_lab::node::{Node, NodeSpec, text_at};
 use netflow_lab::wait;
@@ -76,9 +76,8 @@ impl Cast {
     }
 }
 
-/// Runs `netctl words` and calls `kill` after `after_ms`, whether or not the command has ended by then.
-fn interrupted(node: &Node, words: &[&str], input: &str, after_ms: u64, kill: impl FnOnce()) -> Finished {
-    let command = node.netctl_cmd(words).unwrap().input(input);
+/// Starts `command`, and `after_ms` later calls `kill` (which restarts what it killed), whether or not the command has ended.
+fn interrupted(command: &Cmd, after_ms: u64, kill: impl FnOnce()) -> Finished {
     std::thread::scope(|scope| {
         let running = scope.spawn(move || command.finish().unwrap());
         std::thread::sleep(std::time::Duration::from_millis(after_ms));
@@ -87,18 +86,12 @@ fn interrupted(node: &Node, words: &[&str], input: &str, after_ms: u64, kill: im
     })
 }
 
-fn kill_pid(pid: u32) {
-    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), nix::sys::signal::Signal::SIGKILL);
-}
-
 /// Killed while it creates: a network that was confirmed is there afterwards, and one that was not is there whole or not at all.
 fn killed_at_create(cast: &mut Cast) {
     let mut node = cast.fresh(0, "creator");
-    let (after, pid) = (cast.moment(), node.pid().unwrap());
-    let done = interrupted(&node, &["create-network", "mine"], "", after, || kill_pid(pid));
-    node.kill9();
+    let create = node.netctl_cmd(&["create-network", "mine"]).unwrap();
+    let done = interrupted(&create, cast.moment(), || restart(&mut node));
     cast.kills += 1;
-    node.start().unwrap();
     let networks = node.json(&["networks"]).unwrap();
     let count = networks.pointer("/networks").and_then(Value::as_array).unwrap().len();
     assert!(done.code != 0 || count == 1, "confirmed, then gone: {networks}");
@@ -110,11 +103,10 @@ fn killed_at_create(cast: &mut Cast) {
 
 /// The owner is killed while it makes an invite: a token somebody has seen works, once.
 fn killed_at_invite(cast: &mut Cast) {
-    let (after, pid) = (cast.moment() / 4, cast.owner.pid().unwrap());
-    let done = interrupted(&cast.owner, &["--json", "invite"], "", after, || kill_pid(pid));
-    cast.owner.kill9();
+    let after = cast.moment() / 4;
+    let invite = cast.owner.netctl_cmd(&["--json", "invite"]).unwrap();
+    let done = interrupted(&invite, after, || restart(&mut cast.owner));
     cast.kills += 1;
-    cast.owner.start().unwrap();
     cast.check_home();
     if done.code == 0 {
         let answer: Value = serde_json::from_str(&done.stdout).unwrap();
@@ -127,13 +119,16 @@ fn killed_at_join(cast: &mut Cast, victim: usize) {
     let token = cast.owner.invite().unwrap();
     let mut joiner = cast.fresh(0, "joiner");
     let after = cast.moment();
-    let pid = [&cast.owner, &cast.cn, &joiner][victim].pid().unwrap();
-    interrupted(&joiner, &["join", "--wait", "5s"], &token, after, || kill_pid(pid));
-    cast.kills += 1;
-    match victim {
+    let join = joiner.netctl_cmd(&["join", "--wait", "5s"]).unwrap().input(token.as_str());
+    interrupted(&join, after, || match victim {
         0 => restart(&mut cast.owner),
         1 => restart(&mut cast.cn),
         _ => restart(&mut joiner),
+    });
+    cast.kills += 1;
+    if victim == 1 {
+        // An idle owner would notice the relay's restart at its next keepalive; an entry to publish tells it now.
+        cast.owner.invite().unwrap();
     }
     settle(&joiner, &token);
     cast.members += 1;
