@@ -3,9 +3,11 @@
 
 use ed25519_dalek::SigningKey;
 use netflow_metering::ids::{Epoch, FlowId, PartyKey};
-use netflow_metering::ledger::{Payee, Payer, PayerError, VoucherError, VoucherOutcome};
+use netflow_metering::ledger::{DepositError, Deposits, Payee, Payer, PayerError, VoucherError, VoucherOutcome};
 use netflow_metering::params::CREDIT_WINDOW;
-use netflow_metering::wire::{Contract, ContractFlags, DigestAlg, Relay, Signed, View, Voucher, WireError};
+use netflow_metering::wire::{
+    Contract, ContractFlags, DigestAlg, Relay, Reservation, Signed, View, Voucher, WireError,
+};
 use proptest::prelude::*;
 
 const EPOCH: Epoch = Epoch(4_242);
@@ -40,7 +42,15 @@ fn payer() -> Payer {
 }
 
 fn payee() -> Payee {
-    Payee::new(contract(), EPOCH, FLOW)
+    let mut payee = Payee::new(contract(), EPOCH, FLOW, party(4));
+    assert!(!payee.may_serve(), "nothing is served without a reservation");
+    payee.handle_reservation(reservation(u128::MAX, 4)).unwrap();
+    payee
+}
+
+fn reservation(amount: u128, signer: u8) -> View<Reservation> {
+    let body = Reservation { epoch: EPOCH, flow: FLOW, channel: [9; 32], amount, home: party(signer) };
+    View::new_checked(&Signed::sign(body, &key(signer)).to_bytes()).unwrap()
 }
 
 fn signed(seq: u64, down: u64) -> Signed<Voucher> {
@@ -132,6 +142,63 @@ proptest! {
             prop_assert_eq!(payee.handle_voucher(view(v)), Ok(VoucherOutcome::Accepted(v.clone())));
         }
     }
+}
+
+proptest! {
+    #[test]
+    fn no_number_of_flows_reserves_more_than_the_deposit(
+        steps in proptest::collection::vec((0u8..20, 0u128..1_000, any::<bool>()), 1..200), deposit in 0u128..5_000,
+    ) {
+        let mut deposits = Deposits::new(party(4), 1);
+        deposits.set_deposit([9; 32], party(1), deposit).unwrap();
+        let signed = Signed::sign(contract(), &key(1));
+        let mut open = std::collections::BTreeMap::new();
+        let mut burnt = 0;
+        for (flow, amount, settle) in steps {
+            let id = FlowId([flow; 16]);
+            if settle {
+                // Settlement burns at most what the vouchers state, which is at most what was reserved.
+                let spent = open.remove(&flow).map_or(0, |reserved: u128| reserved.min(amount));
+                burnt += spent;
+                deposits.settle(&[9; 32], EPOCH, id, spent);
+            } else if let Ok(r) = deposits.reserve(&signed, EPOCH, id, amount) {
+                prop_assert!(r.amount >= amount && r.amount >= open.get(&flow).copied().unwrap_or(0));
+                open.insert(flow, r.amount);
+            }
+            let reserved: u128 = open.values().sum();
+            prop_assert!(reserved + burnt <= deposit);
+            prop_assert_eq!(deposits.free(&[9; 32]), deposit - burnt - reserved);
+        }
+    }
+}
+
+#[test]
+fn a_reservation_is_for_the_owner_of_a_known_channel_and_survives_a_restart() {
+    let mut deposits = Deposits::new(party(4), 1);
+    let signed = Signed::sign(contract(), &key(1));
+    assert_eq!(deposits.reserve(&signed, EPOCH, FLOW, 1), Err(DepositError::UnknownChannel));
+    deposits.set_deposit([9; 32], party(1), 100).unwrap();
+    assert_eq!(deposits.set_deposit([8; 32], party(1), 100), Err(DepositError::Full));
+    let stranger = Signed::sign(contract(), &key(2));
+    assert_eq!(deposits.reserve(&stranger, EPOCH, FLOW, 1), Err(DepositError::NotOwner));
+    let given = deposits.reserve(&signed, EPOCH, FLOW, 80).unwrap();
+    assert_eq!(deposits.reserve(&signed, EPOCH, FlowId([4; 16]), 21), Err(DepositError::Insufficient(20)));
+    let mut restarted = Deposits::new(party(4), 1);
+    assert_eq!(restarted.restore(&given), Err(DepositError::UnknownChannel));
+    restarted.set_deposit([9; 32], party(1), 100).unwrap();
+    restarted.restore(&given).unwrap();
+    assert_eq!(restarted.free(&[9; 32]), 20);
+}
+
+#[test]
+fn a_voucher_beyond_the_reservation_or_a_reservation_of_a_stranger_is_refused() {
+    let mut payee = Payee::new(contract(), EPOCH, FLOW, party(4));
+    let stranger = payee.handle_reservation(reservation(u128::MAX, 5));
+    assert_eq!(stranger, Err(VoucherError::Wire(WireError::Signature)));
+    let enough = contract().liability(0, 1_000_000).unwrap();
+    payee.handle_reservation(reservation(enough, 4)).unwrap();
+    assert!(matches!(payee.handle_voucher(view(&signed(1, 1_000_000))), Ok(VoucherOutcome::Accepted(_))));
+    assert_eq!(payee.handle_voucher(view(&signed(2, 1_000_001))), Err(VoucherError::Uncovered));
 }
 
 #[test]

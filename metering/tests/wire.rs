@@ -10,8 +10,8 @@ use netflow_metering::ledger::{ClaimBook, ClaimError, ClaimFault, Equivocation, 
 use netflow_metering::sample::Level;
 use netflow_metering::settle::epoch::Payout;
 use netflow_metering::wire::{
-    Contract, ContractFlags, Counts, DigestAlg, HopClaim, Object, Opening, Record, Relay, Role, Signed, SlotLeaf,
-    SlotRoot, View, Voucher, WireError,
+    Contract, ContractFlags, Counts, DigestAlg, HopClaim, Object, Opening, Record, Relay, Reservation, Role, Signed,
+    SlotLeaf, SlotRoot, View, Voucher, WireError,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -66,6 +66,12 @@ prop_compose! {
             slots_root,
             node: party(1),
         }
+    }
+}
+
+prop_compose! {
+    fn reservation()(epoch: u32, flow: [u8; 16], channel: [u8; 32], amount: u128) -> Reservation {
+        Reservation { epoch: Epoch(epoch), flow: FlowId(flow), channel, amount, home: party(1) }
     }
 }
 
@@ -134,9 +140,15 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_panic_a_parser(mut bytes in proptest::collection::vec(any::<u8>(), 0..600), start in 0usize..4) {
+    fn a_reservation_has_one_encoding_and_every_bit_of_it_is_signed(r in reservation(), bit: usize) {
+        prop_assert_eq!(r.to_bytes().len() + 64, Reservation::SIGNED_LEN);
+        check(&r, bit)?;
+    }
+
+    #[test]
+    fn no_bytes_panic_a_parser(mut bytes in proptest::collection::vec(any::<u8>(), 0..600), start in 0usize..5) {
         // Valid first bytes take the parser further than pure noise.
-        for (to, from) in bytes.iter_mut().zip([[1, 1, 0, 0], [1, 2, 0, 0], [1, 3, 5, 2], [1, 1, 2, 3]][start]) {
+        for (to, from) in bytes.iter_mut().zip([[1, 1, 0, 0], [1, 2, 0, 0], [1, 3, 5, 2], [1, 1, 2, 3], [1, 4, 0, 0]][start]) {
             *to = from;
         }
         junk::<Contract>(&bytes);
@@ -144,6 +156,7 @@ proptest! {
         junk::<SlotRoot>(&bytes);
         junk::<HopClaim>(&bytes);
         junk::<Voucher>(&bytes);
+        junk::<Reservation>(&bytes);
         if let Ok(opening) = Opening::from_bytes(&bytes) {
             prop_assert_eq!(opening.to_bytes(), bytes);
         }

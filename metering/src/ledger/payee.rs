@@ -2,9 +2,9 @@
 
 use super::evidence::Equivocation;
 use crate::amount::allow_above;
-use crate::ids::{Epoch, FlowId, PerDirection};
+use crate::ids::{Epoch, FlowId, PartyKey, PerDirection};
 use crate::params::RETX_MAX_PPM;
-use crate::wire::{Contract, Signed, View, Voucher, WireError};
+use crate::wire::{Contract, Reservation, Signed, View, Voucher, WireError};
 
 /// A flow and epoch at one of its payees.
 #[derive(Clone, Debug)]
@@ -12,6 +12,10 @@ pub struct Payee {
     contract: Contract,
     epoch: Epoch,
     flow: FlowId,
+    /// The payer's home node, whose reservations count.
+    home: PartyKey,
+    /// Most atto-NB a voucher can be worth: what the home node reserved.
+    reserved: u128,
     /// Bytes counted here, both directions.
     carried: u64,
     last: Option<Signed<Voucher>>,
@@ -45,13 +49,30 @@ pub enum VoucherError {
     /// The amount does not cover the acknowledged bytes.
     #[error("the voucher states less than its bytes cost")]
     TooLow,
+    /// The amount is above what the payer's home node reserved: nobody would pay it.
+    #[error("the voucher states more than is reserved")]
+    Uncovered,
 }
 
 impl Payee {
-    /// Starts an epoch of a flow.
+    /// Starts an epoch of a flow; `home` is the payer's home node. Nothing is served before it reserved something.
     #[must_use]
-    pub const fn new(contract: Contract, epoch: Epoch, flow: FlowId) -> Self {
-        Self { contract, epoch, flow, carried: 0, last: None }
+    pub const fn new(contract: Contract, epoch: Epoch, flow: FlowId, home: PartyKey) -> Self {
+        Self { contract, epoch, flow, home, reserved: 0, carried: 0, last: None }
+    }
+
+    /// Takes a reservation for this flow and epoch.
+    ///
+    /// # Errors
+    /// [`VoucherError::OtherFlow`], [`VoucherError::Wire`]; nothing changed.
+    pub fn handle_reservation(&mut self, view: View<Reservation>) -> Result<(), VoucherError> {
+        let claimed = view.claimed();
+        if (claimed.flow, claimed.epoch, claimed.channel) != (self.flow, self.epoch, self.contract.channel) {
+            return Err(VoucherError::OtherFlow);
+        }
+        let reservation = view.verify(&self.home)?;
+        self.reserved = self.reserved.max(reservation.body().amount);
+        Ok(())
     }
 
     /// Notes bytes counted here in either direction. After a restart start from the sum of the committed slots.
@@ -63,6 +84,9 @@ impl Payee {
     /// retransmissions, and one credit window.
     #[must_use]
     pub fn headroom(&self) -> u64 {
+        if self.reserved == 0 {
+            return 0;
+        }
         let acked = self.acked();
         let covered = allow_above(acked.up.saturating_add(acked.down), RETX_MAX_PPM);
         covered.saturating_add(self.contract.credit_window.into()).saturating_sub(self.carried)
@@ -118,6 +142,9 @@ impl Payee {
         let owed = self.contract.liability(new.acked_up, new.acked_down);
         if owed.is_none_or(|owed| new.cum_amount < owed) {
             return Err(VoucherError::TooLow);
+        }
+        if new.cum_amount > self.reserved {
+            return Err(VoucherError::Uncovered);
         }
         self.last = Some(voucher.clone());
         Ok(VoucherOutcome::Accepted(voucher))
