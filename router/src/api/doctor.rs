@@ -45,7 +45,13 @@ fn tun_device() -> Check {
         Ok(_) => check("tun", CheckState::Ok, format!("{} opens", tun::DEVICE_NODE), None),
         Err(error) => {
             let text = format!("{}: {error}; no network can come up", tun::DEVICE_NODE);
-            check("tun", CheckState::Fail, text, Some("modprobe tun"))
+            let is_denied = error.kind() == std::io::ErrorKind::PermissionDenied;
+            let next = if is_denied {
+                "chmod 0666 /dev/net/tun, or remove user from the configuration"
+            } else {
+                "modprobe tun"
+            };
+            check("tun", CheckState::Fail, text, Some(next))
         }
     }
 }

@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::config::{RelayAddress, format_relay};
 use crate::daemon::Job;
 use crate::exit::{Code, Failure};
 
@@ -68,6 +69,8 @@ impl Sink {
 pub(crate) struct ControlSocket {
     listener: UnixListener,
     path: PathBuf,
+    /// The directory, when it was made here; one that was there (`/run`, say) belongs to somebody else.
+    own_dir: Option<PathBuf>,
 }
 
 /// Removes the socket file at the end.
@@ -87,7 +90,8 @@ impl ControlSocket {
             let code = if error.kind() == io::ErrorKind::AddrInUse { Code::InUse } else { Code::Runtime };
             Failure::new(code, format!("cannot {what} the control socket {}; {error}", path.display()))
         };
-        if let Some(parent) = path.parent() {
+        let own_dir = path.parent().filter(|parent| !parent.exists()).map(Path::to_owned);
+        if let Some(parent) = &own_dir {
             std::fs::create_dir_all(parent).map_err(|error| failed("make the directory of", &error))?;
         }
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
@@ -98,7 +102,12 @@ impl ControlSocket {
             _ => {}
         }
         let listener = bind_closed(path).map_err(|error| failed("bind", &error))?;
-        Ok(Self { listener, path: path.to_owned() })
+        Ok(Self { listener, path: path.to_owned(), own_dir })
+    }
+
+    /// The directory that was made for the socket.
+    pub(crate) fn own_dir(&self) -> Option<&Path> {
+        self.own_dir.as_deref()
     }
 
     /// Starts to serve.
@@ -176,10 +185,15 @@ async fn serve(mut stream: UnixStream, jobs: mpsc::Sender<Job>) -> io::Result<()
 }
 
 async fn answer(stream: &mut UnixStream, line: &[u8], uid: u32, jobs: &mpsc::Sender<Job>) -> io::Result<()> {
-    let request = match Request::parse(line) {
+    let mut request = match Request::parse(line) {
         Ok(request) => request,
         Err(reply) => return stream.write_all(reply.to_line().as_bytes()).await,
     };
+    if let Call::NetworkCreate(params) = &mut request.call
+        && let Err(error) = look_up(&mut params.relays).await
+    {
+        return stream.write_all(Reply::error(request.id, error).to_line().as_bytes()).await;
+    }
     let (replies, mut receiver) = mpsc::channel(REPLY_QUEUE);
     let sink = Sink { id: request.id, replies };
     let job = Job::Api(ApiJob { call: request.call, uid, sink });
@@ -190,6 +204,19 @@ async fn answer(stream: &mut UnixStream, line: &[u8], uid: u32, jobs: &mpsc::Sen
         is_done = !matches!(reply.body, Body::Event(_));
         stream.write_all(reply.to_line().as_bytes()).await?;
     }
+    Ok(())
+}
+
+/// Replaces the names of relays by their addresses, here and not in the loop, where a slow resolver would hold up packets.
+async fn look_up(relays: &mut Vec<String>) -> Result<(), ApiError> {
+    let mut found = Vec::new();
+    for text in relays.iter() {
+        let relay: RelayAddress =
+            text.parse().map_err(|error: String| ApiError::new(ErrorCode::InvalidInput, error))?;
+        let relay = relay.resolve().await.map_err(|error| ApiError::new(ErrorCode::Offline, error))?;
+        found.extend(format_relay(&relay));
+    }
+    *relays = found;
     Ok(())
 }
 

@@ -41,6 +41,14 @@ impl FromStr for RelayAddress {
 }
 
 impl RelayAddress {
+    /// For a place where nothing may wait.
+    pub(crate) fn without_lookup(self) -> Result<RelayInfo, String> {
+        match self.name {
+            RelayName::Address(address) => Ok(RelayInfo { node: self.node, tier: Tier::Central, addrs: vec![address] }),
+            RelayName::Dns(name) => Err(format!("{name} was not looked up")),
+        }
+    }
+
     /// Looks the name up. At most four addresses are kept: a relay needs one per family, and a DNS answer is a stranger's.
     pub(crate) async fn resolve(&self) -> Result<RelayInfo, String> {
         const MAX_ADDRESSES: usize = 4;

@@ -240,7 +240,7 @@ impl Daemon {
                 self.store.persist(&change).map_err(|error| {
                     Failure::new(
                         Code::Runtime,
-                        format!("cannot store {change:?}; {error}; free disk space and start again"),
+                        format!("cannot store {change:?}; {error}; make room or give the state directory back, and start again"),
                     )
                 })?;
             }

@@ -48,7 +48,7 @@ pub(crate) async fn run(config: Config, config_path: PathBuf, log: LogControl) -
     let (networks, store, restored) = restore(&config).await?;
     let keys = identity::load_or_create(&config.state_dir)?;
     let opened = Opened::open(&config)?;
-    give_away(&config)?;
+    give_away(&config, opened.control.own_dir())?;
     privileges::drop_all_but_net_admin(config.user.as_deref())
         .map_err(|error| Failure::new(Code::Permission, error.to_string()))?;
 
@@ -188,15 +188,15 @@ fn in_use(protocol: &str, address: &std::net::SocketAddr, error: &io::Error) -> 
     )
 }
 
-/// With `user = ..` the state has to belong to that user before the daemon becomes it.
-fn give_away(config: &Config) -> Result<(), Failure> {
-    let Some(user) = &config.user else { return Ok(()) };
+/// The state has to belong to the user the daemon will be, also when that was another one last time.
+fn give_away(config: &Config, socket_dir: Option<&Path>) -> Result<(), Failure> {
+    let user = config.user.as_deref();
     let give = |path: &Path| {
         privileges::give_to(path, user)
             .map_err(|error| Failure::new(Code::Permission, format!("{}: {error}", path.display())))
     };
     give_tree(&config.state_dir, &give)?;
-    config.control_socket.parent().map_or(Ok(()), give)
+    socket_dir.map_or(Ok(()), give)
 }
 
 fn give_tree(path: &Path, give: &impl Fn(&Path) -> Result<(), Failure>) -> Result<(), Failure> {

@@ -4,7 +4,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 
 use caps::{CapSet, Capability, CapsHashSet};
@@ -99,13 +99,21 @@ fn lookup(name: &str) -> Result<User, PrivilegeError> {
     User::from_name(name).map_err(step("look up the user"))?.ok_or_else(|| PrivilegeError::NoSuchUser(name.to_owned()))
 }
 
-/// Gives a file or directory to `user`, before the drop.
+/// Gives a file or directory to `user`, or to the own user when none is named, before the drop: without CAP_DAC_OVERRIDE even root cannot
+/// write what a former run as another user left.
 ///
 /// # Errors
 /// The user does not exist, or the kernel refused.
-pub fn give_to(path: &Path, user: &str) -> Result<(), PrivilegeError> {
-    let user = lookup(user)?;
-    chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw())).map_err(step("change the owner of the state"))
+pub fn give_to(path: &Path, user: Option<&str>) -> Result<(), PrivilegeError> {
+    let (uid, gid) = match user.map(lookup).transpose()? {
+        Some(user) => (user.uid.as_raw(), user.gid.as_raw()),
+        None => (Uid::effective().as_raw(), Gid::effective().as_raw()),
+    };
+    let owner = std::fs::symlink_metadata(path).map_err(step("read the owner of the state"))?;
+    if (owner.uid(), owner.gid()) == (uid, gid) {
+        return Ok(());
+    }
+    chown(path, Some(uid), Some(gid)).map_err(step("change the owner of the state"))
 }
 
 /// Gives the group of a file to `group`; `false` when there is no such group.

@@ -73,8 +73,12 @@ impl Daemon {
         let invalid = |text: String| ApiError::new(ErrorCode::InvalidInput, text);
         let mut relays: Vec<RelayInfo> = Vec::new();
         for text in &params.relays {
-            let relay: RelayAddress = text.parse().map_err(invalid)?;
-            relays.push(relay.resolve().await.map_err(|error| ApiError::new(ErrorCode::Offline, error))?);
+            // Names were looked up by the client's task: a slow resolver must not hold up packets.
+            let relay = text.parse::<RelayAddress>().and_then(RelayAddress::without_lookup).map_err(invalid)?;
+            match relays.iter_mut().find(|known| known.node == relay.node) {
+                Some(known) => known.addrs.extend(relay.addrs),
+                None => relays.push(relay),
+            }
         }
         let occupied = self
             .networks
