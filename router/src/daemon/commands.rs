@@ -113,6 +113,7 @@ impl Daemon {
             };
             finish!(waiter.sink, NetworkJoinParams, joined);
         }
+        self.waiting.expire_probes(now_us);
         for ping in self.waiting.abandoned() {
             self.node.stop_ping(ping);
         }

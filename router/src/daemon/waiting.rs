@@ -1,6 +1,6 @@
 //! Requests whose answer comes later: creating (until a relay has the network), joining, pinging.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use netctl_api::{
     ApiError, ErrorCode, JoinEvent, JoinStage, NetworkCreateParams, NetworkJoinParams, PingEvent, PingParams,
@@ -36,10 +36,26 @@ pub(super) struct Joining {
 pub(super) struct Pinging {
     pub(super) member: MemberInfo,
     pub(super) sink: Sink,
-    pub(super) count: u32,
+    /// Numbers of the probes without an outcome.
+    pub(super) open: BTreeSet<u32>,
+    pub(super) schedule: Schedule,
     pub(super) rtts_us: Vec<u64>,
     pub(super) lost: u32,
     pub(super) last_problem: String,
+}
+
+/// When each probe leaves, and how long it may take.
+#[derive(Clone, Copy)]
+pub(super) struct Schedule {
+    pub(super) started_us: u64,
+    pub(super) interval_us: u64,
+    pub(super) timeout_us: u64,
+}
+
+impl Schedule {
+    fn deadline_us(&self, seq: u32) -> u64 {
+        self.started_us + u64::from(seq) * self.interval_us + self.timeout_us
+    }
 }
 
 /// Everything that waits.
@@ -59,7 +75,8 @@ impl Waiting {
     /// When somebody runs out of patience.
     pub(super) fn deadline(&self) -> Option<u64> {
         let creating = self.creating.iter().map(|waiter| waiter.deadline_us);
-        creating.chain(self.joining.iter().map(|waiter| waiter.deadline_us)).min()
+        let pings = self.pinging.values().filter_map(|waiter| Some(waiter.schedule.deadline_us(*waiter.open.first()?)));
+        creating.chain(self.joining.iter().map(|waiter| waiter.deadline_us)).chain(pings).min()
     }
 
     /// Tells the waiters about an event.
@@ -85,11 +102,10 @@ impl Waiting {
             }
             Event::JoinFailed { network, error } => self.end_join(network, &Err(view::error(error.clone()))),
             Event::PingReply { ping, seq, rtt_us, path } => {
-                let event = PingEvent { seq: seq + 1, rtt_us: Some(*rtt_us), path: Some(view::path_line(path)) };
-                self.probe(*ping, &event, "");
+                self.probe(*ping, *seq, Some((*rtt_us, view::path_line(path))), "");
             }
             Event::PingLost { ping, seq, text } => {
-                self.probe(*ping, &PingEvent { seq: seq + 1, rtt_us: None, path: None }, text);
+                self.probe(*ping, *seq, None, text);
             }
             Event::NetworkUp(_)
             | Event::NetworkDown { .. }
@@ -114,21 +130,33 @@ impl Waiting {
         }
     }
 
-    fn probe(&mut self, ping: u64, event: &PingEvent, problem: &str) {
+    fn probe(&mut self, ping: u64, seq: u32, answer: Option<(u64, String)>, problem: &str) {
         let Some(waiter) = self.pinging.get_mut(&ping) else { return };
-        waiter.sink.event::<PingParams>(event);
-        match event.rtt_us {
+        if !waiter.open.remove(&seq) {
+            return;
+        }
+        let (rtt_us, path) = answer.unzip();
+        match rtt_us {
             Some(rtt_us) => waiter.rtts_us.push(rtt_us),
             None => {
                 waiter.lost += 1;
                 problem.clone_into(&mut waiter.last_problem);
             }
         }
-        let received = view::small(waiter.rtts_us.len());
-        if received + waiter.lost >= waiter.count
+        waiter.sink.event::<PingParams>(&PingEvent { seq: seq + 1, rtt_us, path });
+        if waiter.open.is_empty()
             && let Some(waiter) = self.pinging.remove(&ping)
         {
             waiter.finish();
+        }
+    }
+
+    /// Counts probes as lost that took longer than the asker wants to wait; an answer after that is too late.
+    pub(super) fn expire_probes(&mut self, now_us: u64) {
+        let late =
+            |waiter: &Pinging| waiter.open.first().copied().filter(|seq| waiter.schedule.deadline_us(*seq) <= now_us);
+        while let Some((ping, seq)) = self.pinging.iter().find_map(|(ping, waiter)| Some((*ping, late(waiter)?))) {
+            self.probe(ping, seq, None, "no answer in time");
         }
     }
 

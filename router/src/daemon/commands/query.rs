@@ -15,7 +15,7 @@ use netflow_wire::NodeId;
 use crate::api::{Sink, view};
 use crate::config::format_relay;
 use crate::daemon::Daemon;
-use crate::daemon::waiting::Pinging;
+use crate::daemon::waiting::{Pinging, Schedule};
 
 impl Daemon {
     pub(super) fn status(&self) -> StatusResult {
@@ -191,14 +191,14 @@ impl Daemon {
         match self.start_ping(&params) {
             Err(error) => sink.finish::<PingParams>(Err(error)),
             Ok((ping, member)) => {
-                let pinging = Pinging {
-                    member,
-                    sink,
-                    count: params.count,
-                    rtts_us: Vec::new(),
-                    lost: 0,
-                    last_problem: String::new(),
+                let schedule = Schedule {
+                    started_us: self.clock.mono_us(),
+                    interval_us: u64::from(params.interval_ms) * 1_000,
+                    timeout_us: u64::from(params.timeout_ms) * 1_000,
                 };
+                let open = (0..params.count).collect();
+                let pinging =
+                    Pinging { member, sink, open, schedule, rtts_us: Vec::new(), lost: 0, last_problem: String::new() };
                 self.waiting.pinging.insert(ping, pinging);
             }
         }
