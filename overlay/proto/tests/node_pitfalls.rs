@@ -430,34 +430,43 @@ fn orders_of_events_that_once_broke_a_promise() {
     .unwrap();
 }
 
-fn the_promises_hold(acts: Vec<Act>) -> Result<(), TestCaseError> {
-    let (mut world, networks) = two_networks();
-    world.keep_capture = true;
-    let addresses: Vec<Vec<_>> = (0..2)
-        .map(|index| {
-            (0..6).map(|id| MEMBERS[index].contains(&id).then(|| world.address(id, networks[index]))).collect()
-        })
-        .collect();
-    let mut number = 0u64;
-    let mut send = |world: &mut World, from: Id, to: Id, index: usize| {
-        let (Some(source), Some(dest)) = (addresses[index][from], addresses[index][to]) else { return None };
-        if from == to || world.sims[from].node.is_none() {
+/// One play: the world, and payloads that name their network.
+struct Play {
+    world: World,
+    networks: [NetworkId; 2],
+    addresses: Vec<Vec<Option<std::net::IpAddr>>>,
+    number: u64,
+}
+
+impl Play {
+    fn new() -> Self {
+        let (mut world, networks) = two_networks();
+        world.keep_capture = true;
+        let address = |index: usize, id: Id| MEMBERS[index].contains(&id).then(|| world.address(id, networks[index]));
+        let addresses = (0..2).map(|index| (0..6).map(|id| address(index, id)).collect()).collect();
+        Self { world, networks, addresses, number: 0 }
+    }
+
+    /// Sends a payload like no other; `None` when the two are not in the network or the sender is dead.
+    fn send(&mut self, from: Id, to: Id, index: usize) -> Option<Vec<u8>> {
+        let (source, dest) = (self.addresses[index][from]?, self.addresses[index][to]?);
+        if from == to || self.world.sims[from].node.is_none() {
             return None;
         }
-        number += 1;
-        let payload = format!("PLAINTEXT net{index} #{number:08}").into_bytes();
-        world.send_raw(from, networks[index], &udp(source, dest, &payload));
+        self.number += 1;
+        let payload = format!("PLAINTEXT net{index} #{:08}", self.number).into_bytes();
+        self.world.send_raw(from, self.networks[index], &udp(source, dest, &payload));
         Some(payload)
-    };
-    for act in acts {
+    }
+
+    fn act(&mut self, act: Act) {
+        let (world, first) = (&mut self.world, self.networks[0]);
+        let now = world.now;
         match act {
-            Act::Send(from, to, first) => drop(send(&mut world, from, to, usize::from(!first))),
+            Act::Send(from, to, first) => drop(self.send(from, to, usize::from(!first))),
             Act::Kill(id) => world.kill(id),
-            Act::Start(id) => {
-                if world.sims[id].node.is_none() {
-                    world.start(id)
-                }
-            }
+            Act::Start(id) if world.sims[id].node.is_none() => world.start(id),
+            Act::Start(_) => {}
             Act::CutLinks(id, cut) => world.cut_links(id, cut),
             Act::Unplug(id, out) => world.unplug(id, out),
             Act::Weather(loss) => {
@@ -466,68 +475,78 @@ fn the_promises_hold(acts: Vec<Act>) -> Result<(), TestCaseError> {
                 world.weather.jitter_us = u64::from(loss) * 5_000;
             }
             Act::Rename(id) => {
-                let (now, node) = (world.now, world.id(id));
+                let node = world.id(id);
                 if let Some(admin) = &mut world.sims[2].node {
-                    let _ = admin.rename_member(now, &networks[0], &node, &format!("n{}", now.mono_us));
+                    let _ = admin.rename_member(now, &first, &node, &format!("n{}", now.mono_us));
                     world.perform(2);
                 }
             }
             Act::SetUp(id, up) => {
-                let now = world.now;
                 if let Some(node) = &mut world.sims[id].node {
-                    let _ = node.set_up(now, &networks[0], up);
+                    let _ = node.set_up(now, &first, up);
                     world.perform(id);
                 }
             }
             Act::Wait(ms) => world.run(u64::from(ms) * 1_000),
         }
     }
-    world.weather = harness::Weather::default();
-    for id in 0..6 {
-        world.cut_links(id, false);
-        world.unplug(id, false);
-        if world.sims[id].node.is_none() {
-            world.start(id);
+
+    fn mend(&mut self) {
+        self.act(Act::Weather(0));
+        for id in 0..6 {
+            for act in [Act::CutLinks(id, false), Act::Unplug(id, false), Act::Start(id), Act::SetUp(id, true)] {
+                self.act(act);
+            }
         }
-        let now = world.now;
-        let _ = world.node(id).set_up(now, &networks[0], true);
-        world.perform(id);
+        self.world.run(100 * SECOND);
     }
-    world.run(100 * SECOND);
-    for (index, members) in MEMBERS.iter().enumerate() {
-        for from in *members {
-            for to in *members {
-                if let Some(payload) = send(&mut world, *from, *to, index) {
+
+    fn everybody_reaches_everybody(&mut self) -> Result<(), TestCaseError> {
+        for (index, members) in MEMBERS.iter().enumerate() {
+            for (from, to) in members.iter().flat_map(|from| members.iter().map(move |to| (*from, *to))) {
+                if let Some(payload) = self.send(from, to, index) {
+                    let network = self.networks[index];
                     let arrived =
-                        world.run_until(10 * SECOND, |world| world.received(*to, networks[index]).contains(&payload));
+                        self.world.run_until(10 * SECOND, |world| world.received(to, network).contains(&payload));
                     prop_assert!(arrived, "{from} to {to} after everything was mended");
                 }
             }
-        }
-        let logs: Vec<_> = members
-            .iter()
-            .map(|id| {
-                let mut members = world.sims[*id].node.as_ref().unwrap().members(&networks[index]).unwrap();
-                for member in &mut members {
-                    member.is_self = false;
-                }
+            let view = |id: &Id| {
+                let mut members = self.world.sims[*id].node.as_ref().unwrap().members(&self.networks[index]).unwrap();
+                members.iter_mut().for_each(|member| member.is_self = false);
                 format!("{members:?}")
-            })
-            .collect();
-        prop_assert!(logs.iter().all(|log| *log == logs[0]), "all members agree");
-    }
-    for id in 0..6 {
-        for (index, network) in networks.iter().enumerate() {
-            let received = world.received(id, *network);
-            let tag = format!("PLAINTEXT net{index} ");
-            prop_assert!(received.iter().all(|payload| payload.starts_with(tag.as_bytes())), "across networks");
-            let mut unique = received.clone();
-            unique.sort();
-            unique.dedup();
-            prop_assert_eq!(unique.len(), received.len(), "delivered twice");
+            };
+            prop_assert!(members.iter().all(|id| view(id) == view(&members[0])), "all members agree");
         }
+        Ok(())
     }
-    prop_assert!(world.capture.iter().all(|(.., bytes)| !contains(bytes, b"PLAINTEXT")));
-    prop_assert!(world.node(0).networks().is_empty() && world.node(1).networks().is_empty());
-    Ok(())
+
+    fn nothing_went_astray(&self) -> Result<(), TestCaseError> {
+        for id in 0..6 {
+            for (index, network) in self.networks.iter().enumerate() {
+                let received = self.world.received(id, *network);
+                let tag = format!("PLAINTEXT net{index} ");
+                prop_assert!(received.iter().all(|payload| payload.starts_with(tag.as_bytes())), "across networks");
+                let mut unique = received.clone();
+                unique.sort();
+                unique.dedup();
+                prop_assert_eq!(unique.len(), received.len(), "delivered twice");
+            }
+        }
+        prop_assert!(self.world.capture.iter().all(|(.., bytes)| !contains(bytes, b"PLAINTEXT")));
+        for relay in 0..2 {
+            prop_assert!(self.world.sims[relay].node.as_ref().unwrap().networks().is_empty());
+        }
+        Ok(())
+    }
+}
+
+fn the_promises_hold(acts: Vec<Act>) -> Result<(), TestCaseError> {
+    let mut play = Play::new();
+    for act in acts {
+        play.act(act);
+    }
+    play.mend();
+    play.everybody_reaches_everybody()?;
+    play.nothing_went_astray()
 }

@@ -9,12 +9,14 @@ use netflow_wire::{FrameKind, NetworkId, NodeId};
 
 use super::api::Event;
 use super::{MAX_RELAYS_USED, Node};
-use crate::session::{FrameOutcome, PeerRef, SealOutcome, Source};
+use crate::session::{FrameOutcome, PeerRef, SealStatus, Source};
 use crate::time::{Now, SECOND_US};
 
 /// A path as it is sent on: relay, address, label, epoch.
 pub(super) type Via = (NodeId, SocketAddr, u32, u16);
 
+/// Relay header, record header and tag around an inner packet.
+const DATAGRAM_OVERHEAD: usize = 8 + 16 + 16;
 /// Distance of keepalives on a session with recent traffic. NAT mappings live at least 30 s in practice (RFC 4787 asks for 120).
 pub(super) const KEEPALIVE_US: u64 = 25 * SECOND_US;
 /// How long after the last traffic a session counts as used.
@@ -37,20 +39,24 @@ impl Node {
         if state.last_traffic_us == 0 {
             state.last_traffic_us = now.mono_us;
         }
-        if state.primary().is_none() {
+        let Some(primary) = state.primary() else {
             if !state.wait(plaintext) {
                 self.counters.queue_full = self.counters.queue_full.saturating_add(1);
             }
             self.want_circuits(now, peer);
             return true;
-        }
-        match self.sessions.seal(now, self.rng.as_mut(), &peer, plaintext) {
-            SealOutcome::Frame(frame) => {
-                self.send_frame(&peer, via, &frame);
+        };
+        let (_, addr, label, epoch) = via.and_then(|relay| state.path_via(relay)).unwrap_or(primary);
+        // One buffer from the relay header to the tag: this is the path of every packet.
+        let mut datagram = Vec::with_capacity(plaintext.len().saturating_add(DATAGRAM_OVERHEAD));
+        datagram.extend_from_slice(&RelayRepr { hop_limit: INITIAL_HOP_LIMIT, epoch, label }.to_bytes());
+        match self.sessions.seal_into(now, self.rng.as_mut(), &peer, plaintext, &mut datagram) {
+            SealStatus::Sealed => {
+                self.outbox.datagram(addr, datagram);
                 true
             }
-            SealOutcome::Queued => true,
-            SealOutcome::NoPeer | SealOutcome::Refused(_) => {
+            SealStatus::Queued => true,
+            SealStatus::NoPeer | SealStatus::Refused(_) => {
                 self.counters.rx_refused = self.counters.rx_refused.saturating_add(1);
                 false
             }

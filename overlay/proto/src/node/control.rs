@@ -189,8 +189,8 @@ impl Node {
         if !state.uses_relay(&relay) {
             return;
         }
-        let heads = state.log.heads();
         let Some(served) = self.links.get_mut(&relay) else { return };
+        let heads = served.pulls.entry(network).or_default().show(&state.log);
         let known = served.is_attached(&network);
         served.attachments.insert(network, Attachment::Attached(quota));
         served.told_refused.remove(&network);

@@ -6,9 +6,12 @@ use netflow_wire::{NetworkId, NodeId};
 use super::Node;
 use super::api::{DownReason, Event, NetworkPlan, Persist};
 use super::network::Phase;
-use crate::netlog::Member;
+use crate::netlog::{EntryBody, Member};
 use crate::session::{PeerRef, RemoteKeys};
 use crate::time::Now;
+
+/// Addresses given anew at a time; the rest follows with the next change.
+const MAX_HEALED: usize = 16;
 
 impl Node {
     /// The log of a network changed. Keys and circuits of whoever is out are gone when this returns.
@@ -27,6 +30,7 @@ impl Node {
                     self.refresh_links(now);
                 }
                 self.outbox.event(Event::MembershipChanged { network: id });
+                self.heal_addresses(now, id);
             }
             // An owner or admin let this node in again.
             Phase::Revoked if member => {
@@ -120,6 +124,24 @@ impl Node {
             network.keyed.retain(|node, _| !gone.contains(node));
             network.keyed.extend(keyed);
             network.engine.handle_timeout(now);
+        }
+    }
+
+    /// Two admins gave one address to two members: the one who came later gets another from the admin who added it.
+    fn heal_addresses(&mut self, now: Now, id: NetworkId) {
+        let Some(network) = self.networks.get_mut(&id) else { return };
+        let mut raws = Vec::new();
+        while raws.len() < MAX_HEALED {
+            let state = network.log.state();
+            let own = |member: &&Member| member.ipv4.is_none() && member.added_by == self.id.0;
+            let Some(member) = state.members().values().find(own) else { break };
+            let Some(ipv4) = state.free_ipv4(&member.node) else { break };
+            let body = EntryBody::MemberAddress { node: member.node, ipv4 };
+            let Ok(raw) = network.log.author(&self.keys.node, body, now) else { break };
+            raws.push(raw);
+        }
+        if !raws.is_empty() {
+            self.authored(now, id, raws);
         }
     }
 

@@ -10,7 +10,7 @@ use netflow_wire::{Head, NetworkId, NodeId, Range};
 
 use super::Node;
 use super::api::{Event, LinkId, Persist};
-use crate::netlog::{self, EntryBody, Inserted, SignedEntry};
+use crate::netlog::{self, EntryBody, Inserted, LogError, SignedEntry};
 use crate::relay::{batches, gap_ranges};
 use crate::session::PeerRef;
 use crate::time::{MILLI_US, Now, SECOND_US};
@@ -45,6 +45,7 @@ impl Node {
         let Some(network) = self.networks.get_mut(&id) else { return 0 };
         let (results, order) = network.log.insert_all(entries);
         let mut gaps = Vec::new();
+        let mut behind = false;
         for (raw, result) in entries.iter().zip(results) {
             match result {
                 Ok(Inserted::Gap { author, have, got }) => gaps.push((author, have, got)),
@@ -54,14 +55,17 @@ impl Node {
                     }
                 }
                 Ok(Inserted::New | Inserted::Known | Inserted::Beyond) => {}
-                Err(_) => self.counters.rx_refused = self.counters.rx_refused.saturating_add(1),
+                Err(error) => {
+                    behind |= error == LogError::NotAuthorized;
+                    self.counters.rx_refused = self.counters.rx_refused.saturating_add(1);
+                }
             }
         }
         let fresh: Vec<Vec<u8>> = order.iter().filter_map(|index| entries.get(*index).cloned()).collect();
         for raw in &fresh {
             self.outbox.persist(Persist::LogAppend { network: id, raw: raw.clone() });
         }
-        self.pull_gaps(now, id, &gaps, origin);
+        self.pull_after(now, id, &gaps, behind, !fresh.is_empty(), origin);
         if !fresh.is_empty() {
             // First to everybody, the revoked included: a node learns from the entry itself that it is out.
             self.spread(now, id, &fresh, origin);
@@ -70,18 +74,48 @@ impl Node {
         fresh.len()
     }
 
-    fn pull_gaps(&mut self, now: Now, network: NetworkId, gaps: &[([u8; 32], u32, u32)], origin: Origin) {
-        let ranges = gap_ranges(gaps);
-        if ranges.is_empty() {
-            return;
-        }
+    /// After entries came: what else to ask there. `behind`: one had an author nobody here has heard of.
+    fn pull_after(
+        &mut self,
+        now: Now,
+        network: NetworkId,
+        gaps: &[([u8; 32], u32, u32)],
+        behind: bool,
+        fresh: bool,
+        origin: Origin,
+    ) {
+        let Some(state) = self.networks.get(&network) else { return };
         match origin {
-            Origin::Link(_, link) => self.outbox.send(link, ControlMessage::LogPull { network, ranges }),
+            Origin::Own => {}
+            Origin::Link(relay, link) => {
+                let Some(served) = self.links.get_mut(&relay) else { return };
+                let pull = served.pulls.entry(network).or_default();
+                if fresh {
+                    pull.progressed();
+                }
+                if behind {
+                    pull.fell_behind();
+                }
+                let next = pull.next(&state.log);
+                let ranges = if gaps.is_empty() { next } else { gap_ranges(gaps) };
+                let heads = pull.ask(&state.log);
+                if !ranges.is_empty() {
+                    self.outbox.send(link, ControlMessage::LogPull { network, ranges });
+                }
+                if let Some(heads) = heads {
+                    self.outbox.send(link, ControlMessage::LogHeads { network, heads });
+                }
+            }
             Origin::Session(peer) => {
                 let short = |range: &Range| ShortRange { author: short(&range.author), from: range.from, to: range.to };
-                self.send_inner(now, peer, &Inner::Pull(ranges.iter().map(short).take(8).collect()));
+                let ranges: Vec<ShortRange> = gap_ranges(gaps).iter().map(short).take(8).collect();
+                if !ranges.is_empty() {
+                    self.send_inner(now, peer, &Inner::Pull(ranges));
+                }
+                if behind {
+                    self.send_heads(now, peer);
+                }
             }
-            Origin::Own => {}
         }
     }
 
@@ -151,9 +185,14 @@ impl Node {
     pub(super) fn heads_from_link(&mut self, relay: NodeId, link: LinkId, network: NetworkId, heads: Vec<Head>) {
         let Some(state) = self.networks.get(&network).filter(|state| state.uses_relay(&relay)) else { return };
         let Some(served) = self.links.get_mut(&relay) else { return };
-        let ranges = served.pulls.entry(network).or_default().heads(&state.log, heads);
+        let pull = served.pulls.entry(network).or_default();
+        let ranges = pull.heads(&state.log, heads);
+        let answer = pull.answer(&state.log);
         if !ranges.is_empty() {
             self.outbox.send(link, ControlMessage::LogPull { network, ranges });
+        }
+        if let Some(heads) = answer {
+            self.outbox.send(link, ControlMessage::LogHeads { network, heads });
         }
     }
 
@@ -180,15 +219,7 @@ impl Node {
         if !self.networks.get(&network).is_some_and(|state| state.uses_relay(&relay)) {
             return;
         }
-        if self.take_entries(now, network, entries, Origin::Link(relay, link)) == 0 {
-            return;
-        }
-        let Some(state) = self.networks.get(&network) else { return };
-        let Some(pull) = self.links.get_mut(&relay).and_then(|served| served.pulls.get_mut(&network)) else { return };
-        let ranges = pull.next(&state.log);
-        if !ranges.is_empty() {
-            self.outbox.send(link, ControlMessage::LogPull { network, ranges });
-        }
+        self.take_entries(now, network, entries, Origin::Link(relay, link));
     }
 
     // ---- over sessions

@@ -47,6 +47,9 @@ pub(crate) fn gap_ranges(gaps: &[([u8; 32], u32, u32)]) -> Vec<Range> {
 /// Entries of one author asked for at a time: what [`NetworkLog::range`] answers at most.
 const MAX_PULL: u32 = 1_024;
 
+/// Times the other end is asked for its heads while that brings nothing: it may be lying.
+const MAX_FRUITLESS: u32 = 8;
+
 /// What the other end of a link showed, and what it was asked for and has not sent yet.
 ///
 /// More than one round may be needed: who the admins are is in the owner's chain, so their chains are asked for after it.
@@ -54,6 +57,12 @@ const MAX_PULL: u32 = 1_024;
 pub(crate) struct Pull {
     heads: Vec<Head>,
     asked: Vec<Range>,
+    /// Our heads as they were shown last over this link.
+    shown: Vec<Head>,
+    /// Entries were pushed that have no place here yet: the heads above are old.
+    behind: bool,
+    /// Times the other end was asked for its heads since it brought anything new.
+    fruitless: u32,
 }
 
 impl Pull {
@@ -62,6 +71,38 @@ impl Pull {
         self.heads = heads;
         self.asked.clear();
         self.next(log)
+    }
+
+    /// Our heads, when the other end, which has nothing we lack, has not seen them as they are.
+    pub(crate) fn answer(&mut self, log: &NetworkLog) -> Option<Vec<Head>> {
+        let ours = log.heads();
+        (self.asked.is_empty() && self.heads != ours && self.shown != ours).then(|| self.show(log))
+    }
+
+    /// Our heads, to be sent now.
+    pub(crate) fn show(&mut self, log: &NetworkLog) -> Vec<Head> {
+        self.shown = log.heads();
+        self.shown.clone()
+    }
+
+    /// A pushed entry had no place: who its author is, is in a part of the log that is not here.
+    pub(crate) const fn fell_behind(&mut self) {
+        self.behind = true;
+    }
+
+    /// Something new came.
+    pub(crate) const fn progressed(&mut self) {
+        self.fruitless = 0;
+    }
+
+    /// Our heads, when the other end should show its own: it does so when it sees that ours are behind.
+    pub(crate) fn ask(&mut self, log: &NetworkLog) -> Option<Vec<Head>> {
+        if !self.behind || !self.asked.is_empty() || self.fruitless >= MAX_FRUITLESS {
+            return None;
+        }
+        self.behind = false;
+        self.fruitless += 1;
+        Some(self.show(log))
     }
 
     /// After entries came: what to ask for now. Nothing while an answer is still under way.

@@ -52,6 +52,8 @@ pub(super) struct Bindings {
     nodes: BTreeMap<NodeId, Binding>,
     ids: BTreeMap<u64, NodeId>,
     secrets: CookieSecrets,
+    /// Bindings without a link: mostly none, and then no timer has to be looked for.
+    lost: usize,
 }
 
 /// What a bind frame led to.
@@ -70,7 +72,7 @@ impl Bindings {
             CookieSecrets { current: Zeroizing::new([0; 32]), previous: Zeroizing::new([0; 32]), made_us: now.mono_us };
         rng.fill_bytes(secrets.current.as_mut());
         rng.fill_bytes(secrets.previous.as_mut());
-        Self { nodes: BTreeMap::new(), ids: BTreeMap::new(), secrets }
+        Self { nodes: BTreeMap::new(), ids: BTreeMap::new(), secrets, lost: 0 }
     }
 
     /// Nodes whose address is proved.
@@ -96,6 +98,7 @@ impl Bindings {
         let binding = Binding { id, key, addr, last_nonce: 0, last_challenge_us: None, link: Some(link), lost_us: 0 };
         if let Some(old) = self.nodes.insert(node, binding) {
             self.ids.remove(&old.id);
+            self.lost -= usize::from(old.link.is_none());
         }
         self.ids.insert(id, node);
         (id, ticket)
@@ -108,12 +111,14 @@ impl Bindings {
         {
             binding.link = None;
             binding.lost_us = now.mono_us;
+            self.lost += 1;
         }
     }
 
     pub(super) fn remove(&mut self, node: &NodeId) {
         if let Some(binding) = self.nodes.remove(node) {
             self.ids.remove(&binding.id);
+            self.lost -= usize::from(binding.link.is_none());
         }
     }
 
@@ -125,6 +130,9 @@ impl Bindings {
 
     /// When the next grace ends.
     pub(super) fn next_expiry(&self) -> Option<u64> {
+        if self.lost == 0 {
+            return None;
+        }
         let lost = self.nodes.values().filter(|binding| binding.link.is_none());
         lost.map(|binding| binding.lost_us.saturating_add(LINK_GRACE_US)).min()
     }

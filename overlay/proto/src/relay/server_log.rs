@@ -9,7 +9,7 @@ use super::config::LinkId;
 use super::hosted::{Hosted, MAX_ENTRIES, Staging};
 use super::server::{RelayOutput, RelayServer};
 use super::server_join::issuers;
-use crate::netlog::{EntryBody, EntryHash, Inserted, NetworkLog, SignedEntry};
+use crate::netlog::{EntryBody, EntryHash, Inserted, LogError, NetworkLog, SignedEntry};
 use crate::time::Now;
 
 /// Bytes of a log being published before it has proved that it belongs here: about 5,000 members.
@@ -53,7 +53,8 @@ impl RelayServer {
         }
         let Some(hosted) = self.hosted.get(&network) else { return };
         let quota = hosted.meter.quota();
-        let heads = hosted.log.heads();
+        let Some(state) = self.links.get_mut(&link) else { return };
+        let heads = state.pulls.entry(network).or_default().show(&hosted.log);
         let waiting: Vec<ControlMessage> = hosted
             .waiting()
             .filter(|(invite, _)| issuers(hosted, invite).contains(&node))
@@ -102,9 +103,14 @@ impl RelayServer {
         }
         let Some(hosted) = self.hosted.get(&network) else { return };
         let Some(state) = self.links.get_mut(&link) else { return };
-        let ranges = state.pulls.entry(network).or_default().heads(&hosted.log, heads);
+        let pull = state.pulls.entry(network).or_default();
+        let ranges = pull.heads(&hosted.log, heads);
+        let answer = pull.answer(&hosted.log);
         if !ranges.is_empty() {
             self.send(link, ControlMessage::LogPull { network, ranges });
+        }
+        if let Some(heads) = answer {
+            self.send(link, ControlMessage::LogHeads { network, heads });
         }
     }
 
@@ -223,10 +229,12 @@ impl RelayServer {
         }
         let (results, order) = hosted.log.insert_all(&entries);
         let mut gaps = Vec::new();
+        let mut behind = false;
         for result in results {
             match result {
                 Ok(Inserted::Gap { author, have, got }) => gaps.push((author, have, got)),
                 Ok(_) => {}
+                Err(LogError::NotAuthorized) => behind = true,
                 Err(_) => refusal = Some((refused_code::INVALID, "an entry does not verify")),
             }
         }
@@ -235,17 +243,7 @@ impl RelayServer {
         if let Some((code, text)) = refusal {
             self.refuse(link, Some(network), code, text);
         }
-        let mut ranges = gap_ranges(&gaps);
-        if let Some(state) = self.links.get_mut(&link)
-            && let Some(hosted) = self.hosted.get(&network)
-            && ranges.is_empty()
-            && !fresh.is_empty()
-        {
-            ranges = state.pulls.entry(network).or_default().next(&hosted.log);
-        }
-        if !ranges.is_empty() {
-            self.send(link, ControlMessage::LogPull { network, ranges });
-        }
+        self.pull_on(link, network, &gaps, behind, !fresh.is_empty());
         if fresh.is_empty() {
             return;
         }
@@ -254,6 +252,28 @@ impl RelayServer {
         }
         self.spread(network, link, &fresh);
         self.enforce(now, network, rng);
+    }
+
+    /// After entries came over a link: what else to ask there.
+    fn pull_on(&mut self, link: LinkId, network: NetworkId, gaps: &[([u8; 32], u32, u32)], behind: bool, fresh: bool) {
+        let Some(hosted) = self.hosted.get(&network) else { return };
+        let Some(state) = self.links.get_mut(&link) else { return };
+        let pull = state.pulls.entry(network).or_default();
+        if fresh {
+            pull.progressed();
+        }
+        if behind {
+            pull.fell_behind();
+        }
+        let next = pull.next(&hosted.log);
+        let ranges = if gaps.is_empty() { next } else { gap_ranges(gaps) };
+        let heads = pull.ask(&hosted.log);
+        if !ranges.is_empty() {
+            self.send(link, ControlMessage::LogPull { network, ranges });
+        }
+        if let Some(heads) = heads {
+            self.send(link, ControlMessage::LogHeads { network, heads });
+        }
     }
 
     /// New entries to everybody attached but the one who brought them.

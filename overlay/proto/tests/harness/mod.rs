@@ -129,10 +129,14 @@ impl World {
     }
 
     pub fn add(&mut self, name: &str, tier: Tier, relays: &[Id]) -> Id {
+        let key_seed = self.rng.next_u64();
+        self.add_with_key(name, tier, relays, key_seed)
+    }
+
+    pub fn add_with_key(&mut self, name: &str, tier: Tier, relays: &[Id], key_seed: u64) -> Id {
         let id = self.sims.len();
         let addr = SocketAddr::from(([198, 51, (id >> 8) as u8, id as u8], 4_790));
         let relay = (tier != Tier::Edge).then(|| Self::relay_config(addr));
-        let key_seed = self.rng.next_u64();
         let keys = NodeKeys::generate(&mut ChaCha20Rng::seed_from_u64(key_seed));
         let default_relays = relays.iter().map(|relay| self.relay_info(*relay)).collect();
         self.sims.push(Sim {
