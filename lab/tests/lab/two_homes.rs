@@ -17,6 +17,10 @@ use netflow_lab::{cmd::Cmd, wait};
 const PATTERN: &[u8] = b"lab-plain-secret";
 const LINE: &str = "a line of a private file that no relay may ever be able to read";
 
+/// Traffic may stand still for this long when the relay in use dies without a word. Measured 2.9 s; the goal of the
+/// architecture page, 1 s, needs the 100 ms path probes of a later issue.
+const SWITCH_LIMIT_MS: u32 = 5_000;
+
 fn reaches(from: &Node, to: IpAddr) -> bool {
     tools::ping(&from.host.ns, to, 1).is_ok()
 }
@@ -129,12 +133,24 @@ fn traffic_goes_on_when_the_relay_in_use_is_killed() {
     world.connect_homes().unwrap();
     let b = overlay_v4(&world.b).unwrap();
     tools::ping(&world.a.host.ns, b.into(), 5).unwrap();
-    world.cn1.kill9();
-    let gap = wait::until("a reaches b over another relay", 15_000, || reaches(&world.a, b.into())).unwrap();
-    let path = world.a.json(&["peers"]).unwrap();
-    let relay = text_at(&path, "/peers/0/path/relay").unwrap();
-    assert_ne!(relay, "", "{path}");
-    assert!(gap.as_secs_f64() <= 10.0, "{gap:?}");
+    let before = text_at(&world.a.json(&["peers"]).unwrap(), "/peers/0/path/relay").unwrap();
+    assert_eq!(before, world.cn1.id().unwrap(), "the nearest relay is in use");
+    // 50 pings a second; what the death of the relay costs is the number of those that got no answer.
+    let pings =
+        Cmd::new(["ping", "-n", "-q", "-i", "0.02", "-c", "500", "-W", "1", &b.to_string()]).within(&world.a.host.ns);
+    let (cn1, ns) = (&mut world.cn1, &world.a.host.ns);
+    let text = std::thread::scope(|scope| {
+        let running = scope.spawn(|| pings.finish().unwrap().stdout);
+        wait::until("pings are on their way", 5_000, || tools::ping(ns, b.into(), 1).is_ok()).unwrap();
+        cn1.kill9();
+        running.join().unwrap()
+    });
+    let answered: u32 = text.split(" received").next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+    let gap_ms = (500 - answered) * 20;
+    eprintln!("the relay in use was killed under traffic: {gap_ms} ms without an answer");
+    assert!(gap_ms <= SWITCH_LIMIT_MS, "{gap_ms} ms without an answer: {text}");
+    let after = text_at(&world.a.json(&["peers"]).unwrap(), "/peers/0/path/relay").unwrap();
+    assert_ne!(after, before, "another relay is in use");
     // The relay comes back with its state, and everybody finds it again.
     world.cn1.start().unwrap();
     world.cn2.kill9();
