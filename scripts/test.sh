@@ -34,7 +34,7 @@ run_tests() {
 }
 
 stage_format() { cargo fmt --all --check; }
-stage_build() { cargo build --workspace --all-targets; }
+stage_build() { echo "compiling the workspace and its tests, quietly; ten minutes on two cores when nothing is there yet"; cargo build -q --workspace --all-targets; }
 # Warnings are errors with the compiler the code is written for; a newer one has lints nobody has seen yet.
 stage_lint() {
   local deny="-D warnings"
