@@ -11,6 +11,10 @@ use super::limits::{MAX_INVITES_OUTSTANDING, MAX_MEMBERS, MAX_REVOKED};
 use super::state::{Invite, InviteStatus, Member, NetworkState, ipv6_address};
 use crate::identity::SignedRecord;
 
+/// Sessions are found by this key: with a copy of it, a member would shut out the one it belongs to. Records do not prove that their node holds
+/// the key, so the earlier entry keeps it. A copied ML-KEM key harms nobody but its copier, who cannot open what is sealed to it.
+const KEY_TAKEN: &str = "another member has this session key (x25519)";
+
 type Applied = Result<(), &'static str>;
 
 impl NetworkState {
@@ -34,7 +38,7 @@ impl NetworkState {
                 Ok(())
             }
             EntryBody::MemberAddress { node, ipv4 } => self.move_member(node, *ipv4),
-            EntryBody::AdminAdd { node } | EntryBody::AdminRemove { node, .. } => self.change_admin(node, &entry.body),
+            EntryBody::AdminAdd { node } | EntryBody::AdminRemove { node, .. } => self.change_admin(node, entry),
             EntryBody::InviteCreate { invite, expires_unix_s, tags } => {
                 let created = Invite {
                     issuer: entry.author,
@@ -99,6 +103,9 @@ impl NetworkState {
         if self.by_ipv6.contains_key(&ipv6) {
             return Err("the IPv6 address of the node is taken");
         }
+        if self.by_x25519.contains_key(&record.record().x25519) {
+            return Err(KEY_TAKEN);
+        }
         // Checked; from here on everything succeeds.
         self.revoked.remove(&node);
         if let Some(invite) = &add.invite {
@@ -111,6 +118,7 @@ impl NetworkState {
             self.by_ipv4.insert(ipv4, node);
         }
         self.by_ipv6.insert(ipv6, node);
+        self.by_x25519.insert(record.record().x25519, node);
         self.names.insert(name.clone(), node);
         let member = Member {
             node,
@@ -154,6 +162,7 @@ impl NetworkState {
                 self.by_ipv4.remove(&ipv4);
             }
             self.by_ipv6.remove(&member.ipv6);
+            self.by_x25519.remove(&member.x25519);
             self.names.remove(&member.name);
         }
         // The newest revocation is the one a readmission must name: an author who had not seen it cannot undo it.
@@ -176,8 +185,8 @@ impl NetworkState {
         Ok(())
     }
 
-    fn change_admin(&mut self, node: &NodeId, body: &EntryBody) -> Applied {
-        self.authority.apply(body)?;
+    fn change_admin(&mut self, node: &NodeId, entry: &Entry) -> Applied {
+        self.authority.apply(entry)?;
         let is_admin = self.authority.is_admin(node);
         if let Some(member) = self.members.get_mut(node) {
             member.is_admin = is_admin;
@@ -223,13 +232,20 @@ impl NetworkState {
     fn update_record(&mut self, raw: &[u8], kem_key: &[u8]) -> Applied {
         let record = SignedRecord::trusted(raw).map_err(|_| "the node record is malformed")?;
         let fields = record.record();
+        let holder = self.by_x25519.get(&fields.x25519).copied();
         let member = self.member_mut(&fields.node)?;
         if fields.seq <= member.record.record().seq {
             return Err("the node record is not newer");
         }
-        member.x25519 = fields.x25519;
+        if holder.is_some_and(|holder| holder != fields.node) {
+            return Err(KEY_TAKEN);
+        }
+        let (node, after) = (fields.node, fields.x25519);
+        let before = std::mem::replace(&mut member.x25519, after);
         member.kem_key = kem_key.to_vec();
         member.record = record;
+        self.by_x25519.remove(&before);
+        self.by_x25519.insert(after, node);
         Ok(())
     }
 

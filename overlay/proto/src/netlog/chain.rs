@@ -51,6 +51,8 @@ pub(super) struct Chain {
     shelf: Vec<Stored>,
     /// An entry arrived that continues another branch than ours: look below.
     suspect: bool,
+    /// One more than the highest place the author is known to have signed an entry for, held here or not.
+    signed: u32,
 }
 
 /// What a chain shows to others: sequence number and hash, or the mark of a fork.
@@ -88,6 +90,11 @@ impl Chain {
         Some((self.next_seq() - 1, last.hash))
     }
 
+    /// Has the author signed entries this replica does not hold? One that signs now would sign a second entry for the same place.
+    pub(super) fn lags(&self) -> bool {
+        self.signed > self.next_seq()
+    }
+
     pub(super) fn last_lamport(&self) -> u64 {
         self.entries.last().map_or(0, |last| last.lamport)
     }
@@ -98,6 +105,7 @@ impl Chain {
             return Ok(self.offer_ended(end, entry));
         }
         let (seq, next) = (entry.entry().seq, self.next_seq());
+        self.signed = self.signed.max(seq.saturating_add(1));
         if seq < next {
             return Ok(self.offer_known_place(seq, entry));
         }
@@ -318,10 +326,25 @@ impl Chain {
         Some(if self.suspect { (next.saturating_sub(SEARCH_WINDOW), seq) } else { (next, seq) })
     }
 
+    /// Entries that count from this place on.
+    pub(super) fn counted(&self, from: u32) -> impl Iterator<Item = (u32, &Stored)> {
+        let start = usize::try_from(from).unwrap_or(usize::MAX);
+        self.entries.iter().zip(0u32..).skip(start).map(|(stored, seq)| (seq, stored))
+    }
+
+    /// The proof of a fork: the entry that continued the chain first.
+    pub(super) fn fork(&self) -> Option<(&Stored, &Stored)> {
+        self.fork.as_deref().map(|(ours, other)| (ours, other))
+    }
+
+    /// The stretch that leads to the named end, in the only order in which it can be collected: from there downwards.
+    pub(super) fn staged(&self) -> impl Iterator<Item = &Stored> {
+        self.staged.values().rev()
+    }
+
     /// Raw entries of a stretch, both entries of a fork and staged ones included.
     pub(super) fn range(&self, from: u32, to: u32) -> impl Iterator<Item = (u32, &Stored)> {
-        let start = usize::try_from(from).unwrap_or(usize::MAX);
-        let chain = self.entries.iter().zip(0u32..).skip(start).map(|(stored, seq)| (seq, stored));
+        let chain = self.counted(from);
         let next = self.next_seq();
         let fork = self.fork.iter().flat_map(move |pair| [(next, &pair.0), (next, &pair.1)]);
         let staged = self.staged.iter().map(|(seq, stored)| (*seq, stored));

@@ -6,7 +6,7 @@ use minicbor::Decoder;
 use netflow_wire::NetworkId;
 use sha2::{Digest as _, Sha256};
 
-use super::body::EntryBody;
+use super::body::{BodyError, EntryBody};
 use super::limits::{MAX_ENTRY_LEN, MAX_LAMPORT};
 use crate::cbor;
 use crate::identity::{RecordError, sign, verify};
@@ -64,8 +64,11 @@ pub struct Entry {
     pub body: EntryBody,
 }
 
+/// Position in the order in which entries are replayed: (lamport, author, seq).
+pub(super) type MergeKey = (u64, [u8; 32], u32);
+
 /// Why bytes are not an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EntryError {
     /// Over 8 KiB.
     #[error("entry over 8,192 bytes")]
@@ -85,6 +88,9 @@ pub enum EntryError {
     /// The node record inside does not hold.
     #[error("entry with a bad node record: {0}")]
     Record(#[from] RecordError),
+    /// A value to be signed is over a limit; the text says which and why. Never for what others signed: that is [`EntryError::Malformed`].
+    #[error(transparent)]
+    Body(#[from] BodyError),
 }
 
 /// A verified entry: raw bytes, hash and fields.
@@ -96,6 +102,10 @@ pub struct SignedEntry {
 }
 
 impl Entry {
+    pub(super) const fn merge_key(&self) -> MergeKey {
+        (self.lamport, self.author, self.seq)
+    }
+
     fn encode(&self) -> Vec<u8> {
         cbor::encode(|e| {
             e.array(8)?.u8(ENTRY_VERSION)?.bytes(&self.network.0)?.bytes(&self.author)?.u32(self.seq)?;
@@ -127,7 +137,7 @@ impl Entry {
             unix_s: d.u64()?,
             body: EntryBody::decode(d)?,
         };
-        if entry.lamport > MAX_LAMPORT || !entry.body.is_well_formed() {
+        if entry.lamport > MAX_LAMPORT || entry.body.check().is_err() {
             return Err(minicbor::decode::Error::message("a field is over its limit"));
         }
         Ok(entry)
@@ -140,9 +150,7 @@ impl SignedEntry {
     /// # Errors
     /// [`EntryError`] when the entry is over a limit: what others would refuse is never signed.
     pub fn sign(key: &SigningKey, entry: &Entry) -> Result<Self, EntryError> {
-        if !entry.body.is_well_formed() {
-            return Err(EntryError::Malformed);
-        }
+        entry.body.check()?;
         let body = entry.encode();
         let signature = sign(key, DOMAIN_SIGN, &body);
         Self::verify(&join(&body, &signature))

@@ -2,6 +2,8 @@
 
 /// Longest raw entry. The longest sensible one is a policy of 128 rules; a member with its ML-KEM key takes 1.7 KiB.
 pub const MAX_ENTRY_LEN: usize = 8_192;
+// What the log takes, messages must carry, and the other way round.
+const _: () = assert!(MAX_ENTRY_LEN == netflow_wire::control::MAX_ENTRY_LEN, "two limits for one thing");
 /// Entries of one author: ten changes a day for 70 years.
 pub const MAX_ENTRIES_PER_AUTHOR: u32 = 262_144;
 /// Raw bytes of one author's chain: 65,534 members with their keys and some room. Bounds what a hostile admin can make others store.

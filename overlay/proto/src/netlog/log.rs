@@ -9,10 +9,11 @@ use netflow_wire::{NetworkId, NodeId, Range};
 use super::authority::Authority;
 use super::body::{EntryBody, GenesisBody};
 use super::chain::Chain;
-use super::entry::{Entry, EntryHash, SignedEntry, network_id};
+use super::entry::{Entry, EntryHash, MergeKey, SignedEntry, network_id};
 use super::limits::MAX_LAMPORT;
 use super::outcome::{Inserted, LogError};
 use super::state::{NetworkState, default_ipv4_prefix};
+use super::sync::ShortHead;
 use crate::time::Now;
 
 /// What `create-network` decides.
@@ -23,9 +24,6 @@ pub struct GenesisParams {
     /// Its IPv4 addresses; `None`: a /16 of 100.64.0.0/10 derived from the network id.
     pub ipv4: Option<Ipv4Net>,
 }
-
-/// Position in the order in which entries are replayed.
-type MergeKey = (u64, [u8; 32], u32);
 
 /// Entries one answer carries at most; a control message holds 512.
 const MAX_RANGE_ENTRIES: usize = 1_024;
@@ -122,8 +120,10 @@ impl NetworkLog {
     /// indices of those answered [`Inserted::New`] or [`Inserted::Fork`], which are to be persisted, in the order in which they were inserted.
     pub fn insert_all(&mut self, raws: &[Vec<u8>]) -> (Vec<Result<Inserted, LogError>>, Vec<usize>) {
         let verified: Vec<_> = raws.iter().map(|raw| SignedEntry::verify(raw)).collect();
-        let mut results: Vec<Result<Inserted, LogError>> =
-            verified.iter().map(|entry| entry.as_ref().map(|_| Inserted::Known).map_err(|e| (*e).into())).collect();
+        let mut results: Vec<Result<Inserted, LogError>> = verified
+            .iter()
+            .map(|entry| entry.as_ref().map(|_| Inserted::Known).map_err(|e| e.clone().into()))
+            .collect();
         let mut waiting: Vec<usize> = (0..raws.len()).collect();
         let mut order = Vec::new();
         let mut progress = true;
@@ -179,12 +179,17 @@ impl NetworkLog {
         if self.chains.get(author).is_some_and(Chain::is_frozen) {
             return Err(LogError::Void("this key signed two entries for one place (a restored backup?) and is frozen"));
         }
+        if self.chains.get(author).is_some_and(Chain::lags) {
+            return Err(LogError::Void(
+                "this key has signed entries that are not here yet (a restored backup?): sync first, else it would be frozen",
+            ));
+        }
         Ok(())
     }
 
     /// Applies a change about to be placed, or says why every replica would void it.
     fn apply_own(&mut self, signed: &SignedEntry) -> Result<(), LogError> {
-        let key = merge_key(signed.entry());
+        let key = signed.entry().merge_key();
         if self.applied.is_none_or(|last| last < key) {
             self.state.apply(signed).map_err(LogError::Void)?;
             self.applied = Some(key);
@@ -226,7 +231,7 @@ impl NetworkLog {
                 self.highest_lamport = self.highest_lamport.max(entry.lamport);
                 if by_owner {
                     self.owner = Some(entry.author);
-                    self.apply_authority(&entry.body);
+                    self.apply_authority(entry);
                 }
                 self.apply_or_defer(signed);
             }
@@ -244,7 +249,7 @@ impl NetworkLog {
 
     fn apply_or_defer(&mut self, signed: &SignedEntry) {
         let entry = signed.entry();
-        let key = merge_key(entry);
+        let key = entry.merge_key();
         if self.applied == Some(key) {
             return;
         }
@@ -259,11 +264,11 @@ impl NetworkLog {
         self.applied = Some(key);
     }
 
-    fn apply_authority(&mut self, body: &EntryBody) {
-        if self.authority.apply(body).is_err() {
+    fn apply_authority(&mut self, entry: &Entry) {
+        if self.authority.apply(entry).is_err() {
             return;
         }
-        if let EntryBody::AdminRemove { node, last } = body {
+        if let EntryBody::AdminRemove { node, last } = &entry.body {
             self.stale |= self.chains.entry(node.0).or_default().end_at(*last);
         }
     }
@@ -274,7 +279,7 @@ impl NetworkLog {
         let owner_chain = self.owner.and_then(|owner| self.chains.get(&owner));
         for stored in owner_chain.map_or(&[][..], Chain::entries) {
             if let Ok(entry) = SignedEntry::trusted(&stored.raw) {
-                let _ = authority.apply(&entry.entry().body);
+                let _ = authority.apply(entry.entry());
             }
         }
         let owner = self.owner;
@@ -350,6 +355,17 @@ impl NetworkLog {
         self.chains.iter().filter(|(_, chain)| chain.is_frozen()).map(|(author, _)| NodeId(*author)).collect()
     }
 
+    /// The first place of this author's chain that a replica with these heads holds and this one does not; `None` when they show nothing newer.
+    ///
+    /// Heads are claims: a node that asks before it signs with a key that came out of a backup should ask all it can reach, and let people
+    /// overrule it. Entries themselves are proof, and [`NetworkLog::author`] refuses without being asked once one was seen that does not fit yet.
+    pub fn lags(&self, author: &[u8; 32], theirs: &[ShortHead]) -> Option<u32> {
+        let next = self.chains.get(author).map_or(0, Chain::next_seq);
+        let newer = |head: &ShortHead| author.starts_with(&head.author) && head.seq >= next;
+        let settled = self.chains.get(author).is_some_and(|chain| chain.is_frozen() || chain.is_ended());
+        (!settled && theirs.iter().any(newer)).then_some(next)
+    }
+
     pub(super) const fn chains(&self) -> &BTreeMap<[u8; 32], Chain> {
         &self.chains
     }
@@ -359,12 +375,17 @@ impl NetworkLog {
         network_id(author) == self.network || self.authority.was_appointed(&NodeId(*author))
     }
 
+    pub(super) const fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
     /// Keys of the owner and of every admin ever appointed.
     pub(super) fn known_authors(&self) -> impl Iterator<Item = &[u8; 32]> {
         self.owner.iter().chain(self.authority.ever().map(NodeId::as_bytes))
     }
 
-    /// Every raw entry, in an order in which an empty replica can insert them.
+    /// Every raw entry, in an order in which an empty replica can insert them one by one: that of the replay but for entries dated below
+    /// what they depend on.
     pub fn entries(&self) -> Vec<&[u8]> {
         self.missing_for(&[])
     }
@@ -376,13 +397,10 @@ impl NetworkLog {
     }
 }
 
-const fn merge_key(entry: &Entry) -> MergeKey {
-    (entry.lamport, entry.author, entry.seq)
-}
-
-/// Could an entry with this answer be placed once others are? One beyond an end can when the owner forked, which takes the end back.
+/// Could an entry with this answer be placed once others are? One beyond an end can when the owner forked, which takes the end back; one that
+/// breaks its chain is the proof of a fork once another entry has its place.
 fn may_fit_later(result: &Result<Inserted, LogError>) -> bool {
-    matches!(result, Ok(Inserted::Gap { .. } | Inserted::Beyond) | Err(LogError::NotAuthorized))
+    matches!(result, Ok(Inserted::Gap { .. } | Inserted::Beyond) | Err(LogError::NotAuthorized | LogError::BrokenChain))
 }
 
 /// Rules that hold whatever else is in the log: who may write at all, and that genesis is the first entry of the owner's chain and nothing else.

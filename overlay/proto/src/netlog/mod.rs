@@ -17,7 +17,7 @@ mod state;
 mod sync;
 mod syntax;
 
-pub use body::{EntryBody, GenesisBody, MemberAddBody};
+pub use body::{BodyError, EntryBody, GenesisBody, MemberAddBody};
 pub use entry::{EntryError, EntryHash, SignedEntry, network_id};
 pub use log::{GenesisParams, NetworkLog};
 pub use outcome::{Inserted, LogError};
@@ -26,7 +26,7 @@ pub use state::{
     to_name,
 };
 pub use sync::{ShortHead, ShortRange};
-pub use syntax::{NameError, valid_name, valid_tag};
+pub use syntax::{LabelError, LabelFault, check_name, check_tag, valid_name, valid_tag};
 
 #[cfg(test)]
 mod tests;

@@ -25,7 +25,7 @@ pub enum Inserted {
 }
 
 /// Why the log refused something. Nothing changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
     /// Not an entry.
     #[error(transparent)]

@@ -77,8 +77,8 @@ pub struct Invite {
 /// Why a join is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum JoinError {
-    /// The record, the key, the name or the proof does not hold.
-    #[error("the join request is malformed or its proof does not verify")]
+    /// The record, the key, the name or the proof does not hold, or the session key belongs to a member.
+    #[error("the join request is malformed, its proof does not verify or its session key belongs to another member")]
     Malformed,
     /// No such invite in this network.
     #[error("this invite does not exist in this network")]
@@ -146,6 +146,7 @@ pub struct NetworkState {
     pub(super) members: BTreeMap<NodeId, Member>,
     pub(super) by_ipv4: BTreeMap<Ipv4Addr, NodeId>,
     pub(super) by_ipv6: BTreeMap<Ipv6Addr, NodeId>,
+    pub(super) by_x25519: BTreeMap<[u8; 32], NodeId>,
     pub(super) names: BTreeMap<String, NodeId>,
     pub(super) authority: Authority,
     pub(super) revoked: BTreeMap<NodeId, EntryHash>,
@@ -165,6 +166,7 @@ impl NetworkState {
             members: BTreeMap::new(),
             by_ipv4: BTreeMap::new(),
             by_ipv6: BTreeMap::new(),
+            by_x25519: BTreeMap::new(),
             names: BTreeMap::new(),
             authority: Authority::default(),
             revoked: BTreeMap::new(),
@@ -292,6 +294,10 @@ impl NetworkState {
         }
         if self.is_revoked(&node) {
             return Err(JoinError::Revoked);
+        }
+        // A session key of another member: no honest node has one, so the joiner is told no more.
+        if self.by_x25519.contains_key(&record.record().x25519) {
+            return Err(JoinError::Malformed);
         }
         let mut body = self.member_body(&record, request.kem_key, request.name, &invite.tags).ok_or(JoinError::Full)?;
         body.invite = Some(*request.invite);

@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use netflow_wire::{Head, Range};
+use netflow_wire::{Head, NodeId, Range};
 use sha2::{Digest as _, Sha256};
 
+use super::chain::{Chain, Stored};
+use super::entry::MergeKey;
 use super::log::NetworkLog;
 
 /// Domain of the digest of all heads.
@@ -22,6 +24,12 @@ pub struct ShortHead {
     pub seq: u32,
     /// First 8 bytes of the hash.
     pub hash: [u8; 8],
+}
+
+impl From<&Head> for ShortHead {
+    fn from(head: &Head) -> Self {
+        Self { author: short(&head.author), seq: head.seq, hash: short(&head.hash) }
+    }
 }
 
 /// A stretch of an author's chain, abbreviated, both ends included.
@@ -44,10 +52,7 @@ impl NetworkLog {
 
     /// [`NetworkLog::heads`], abbreviated.
     pub fn short_heads(&self) -> Vec<ShortHead> {
-        self.heads()
-            .iter()
-            .map(|head| ShortHead { author: short(&head.author), seq: head.seq, hash: short(&head.hash) })
-            .collect()
+        self.heads().iter().map(ShortHead::from).collect()
     }
 
     /// Equal digests, equal logs: the first half of SHA-256("NFC/1 heads" | author | seq u32 LE | hash | ...).
@@ -102,19 +107,50 @@ impl NetworkLog {
                 continue;
             }
             let from = known.map_or(0, |head| head.seq.saturating_add(1));
-            // The place of a fork is sent again: they may hold one of the two entries only.
-            let from = if chain.is_frozen() { from.min(chain.next_seq()) } else { from };
-            missing.extend(
-                chain.range(from, u32::MAX).map(|(seq, stored)| ((stored.lamport, *author, seq), &*stored.raw)),
-            );
+            let term = self.authority().term_of(&NodeId(*author));
+            in_order(author, chain, from, term, &mut missing);
         }
-        missing.sort_by_key(|(key, _)| *key);
+        missing.sort_unstable_by_key(|(place, _)| *place);
         missing.into_iter().map(|(_, raw)| raw).collect()
     }
 
     /// The author whose key begins with these bytes. Authors are appointed by the owner, so nobody can bring a collision in from outside.
     pub fn author_by_prefix(&self, prefix: &[u8; 8]) -> Option<[u8; 32]> {
         self.known_authors().find(|author| author.starts_with(prefix)).copied()
+    }
+}
+
+/// Where an entry is published: its place in the replay or, when it depends on one that sorts behind it, that one's place and how many wait there.
+type Place = (MergeKey, u32);
+
+/// Entries of one chain with places that rise along it and begin behind the author's appointment. Places of two chains never are the same: what
+/// is pushed back stays behind an entry of its own chain, or behind the appointment, which is about this author alone.
+fn in_order<'a>(
+    author: &[u8; 32],
+    chain: &'a Chain,
+    from: u32,
+    term: Option<(MergeKey, Option<MergeKey>)>,
+    out: &mut Vec<(Place, &'a [u8])>,
+) {
+    let (since, until) = term.unwrap_or(((0, [0; 32], 0), None));
+    let mut at: Place = (since, 0);
+    let mut put = |key: MergeKey, waiting: u32, stored: &'a Stored| {
+        at = if key > at.0 { (key, waiting) } else { (at.0, at.1 + 1) };
+        out.push((at, &*stored.raw));
+    };
+    for (seq, stored) in chain.counted(from) {
+        put((stored.lamport, *author, seq), 0, stored);
+    }
+    // The place of a fork is sent again: they may hold one of the two entries only. The second one follows at once, since the first may be the end
+    // of somebody's chain for as long as it stands alone.
+    if let Some((ours, other)) = chain.fork() {
+        let key = (ours.lamport, *author, chain.next_seq());
+        put(key, 0, ours);
+        put(key, 0, other);
+    }
+    // Only behind the end that names it is this stretch taken.
+    for stored in chain.staged() {
+        put(until.unwrap_or(since), 1, stored);
     }
 }
 

@@ -98,14 +98,14 @@ pub(crate) fn log(bytes: &[u8]) {
     agree(&log, &raws);
 }
 
-/// The same entries in the opposite order, published to an empty replica, and from a disk, give the same replica.
+/// The same entries in one batch in the opposite order, published one by one to an empty replica, and from a disk, give the same replica.
 fn agree(log: &NetworkLog, raws: &[Vec<u8>]) {
     let network = log.state().network();
     let published: Vec<Vec<u8>> = log.entries().iter().map(|raw| raw.to_vec()).collect();
     let disk = NetworkLog::from_entries(network, raws.to_vec()).expect("the genesis entry is there");
     let others = [
-        ("in the opposite order", offered(network, raws.iter().rev().cloned().collect())),
-        ("as published", offered(network, published)),
+        ("in the opposite order", batch(network, &raws.iter().rev().cloned().collect::<Vec<_>>())),
+        ("as published", one_by_one(network, &published)),
         ("from a disk, in the order of arrival", disk),
     ];
     for (how, other) in &others {
@@ -114,18 +114,21 @@ fn agree(log: &NetworkLog, raws: &[Vec<u8>]) {
     }
 }
 
-/// A replica that is offered entries as sync does it: what did not fit is offered again until nothing new fits. An entry that does
-/// not continue the chain is refused at first, and is the proof of a fork once the other entry of its place is there.
-fn offered(network: NetworkId, mut waiting: Vec<Vec<u8>>) -> NetworkLog {
+/// One batch is enough, in whatever order its entries are.
+fn batch(network: NetworkId, raws: &[Vec<u8>]) -> NetworkLog {
     let mut log = NetworkLog::empty(network);
-    loop {
-        let (_, order) = log.insert_all(&waiting);
-        if order.is_empty() {
-            return log;
-        }
-        let mut index = 0..;
-        waiting.retain(|_| index.next().is_some_and(|index| !order.contains(&index)));
+    log.insert_all(raws);
+    log
+}
+
+/// What `NetworkLog::entries` promises: in its order every entry fits at once.
+fn one_by_one(network: NetworkId, raws: &[Vec<u8>]) -> NetworkLog {
+    let mut log = NetworkLog::empty(network);
+    for (index, raw) in raws.iter().enumerate() {
+        let placed = log.insert(raw);
+        assert!(matches!(placed, Ok(Inserted::New | Inserted::Fork)), "published entry {index}: {placed:?}");
     }
+    log
 }
 
 /// A change, by number.

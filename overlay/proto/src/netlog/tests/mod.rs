@@ -3,6 +3,8 @@
 mod convergence;
 mod forks;
 mod invites;
+mod members;
+mod order;
 mod roles;
 mod sync;
 mod vectors;

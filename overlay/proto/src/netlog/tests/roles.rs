@@ -157,7 +157,7 @@ fn an_entry_over_a_limit_is_never_signed() {
         EntryBody::RelaySet { relays: vec![relay(1), relay(1)] },
     ];
     for body in bad {
-        assert!(matches!(log.author(&owner(), body, NOW), Err(LogError::Entry(EntryError::Malformed))));
+        assert!(matches!(log.author(&owner(), body, NOW), Err(LogError::Entry(EntryError::Body(_)))));
     }
     assert_eq!(log.entries().len(), 1);
 }
