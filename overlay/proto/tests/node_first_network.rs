@@ -20,6 +20,7 @@ fn create_invite_join_and_the_first_packet_arrives() {
     let began = world.now.mono_us;
     let network = world.create(a, "home");
     world.admit(a, network, b);
+    println!("joined: {} ms", (world.now.mono_us - began) / MS);
     assert!(world.reaches(b, a, network, 5 * SECOND), "first packet after join");
     println!("create to first packet: {} ms", (world.now.mono_us - began) / MS);
     assert!(world.reaches(a, b, network, SECOND));

@@ -24,7 +24,7 @@ const REPEAT_PENDING_US: u64 = 30 * SECOND_US;
 /// How long "no such invite" is taken for a relay that is behind, rather than for the truth.
 const UNKNOWN_PATIENCE_US: u64 = 15 * SECOND_US;
 /// Pause before asking again a relay that does not know the invite.
-const UNKNOWN_REPEAT_US: u64 = 2 * SECOND_US;
+const UNKNOWN_REPEAT_US: u64 = SECOND_US / 2;
 
 impl Node {
     /// Begins, or goes on with, a join. The token was checked.
