@@ -14,6 +14,6 @@ pub mod witness;
 pub use certificate::{Certificate, CertificateError, CommitSignature};
 pub use extra::ConsensusExtra;
 pub use header::{Header, HeaderError};
-pub use order::{next_mix, shuffle, shuffle_seed};
+pub use order::{ProposerOrder, next_mix, shuffle, shuffle_seed};
 pub use vote::{ChainDomain, VoteKind, proposal_signing_bytes, vote_signing_bytes};
 pub use witness::{MAX_SET_BYTES, MAX_WITNESSES, Witness, WitnessSet, WitnessSetError, quorum};

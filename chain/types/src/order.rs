@@ -39,6 +39,53 @@ pub fn shuffle(seed: &B256, n: u8) -> Vec<u8> {
     order
 }
 
+/// Who makes which block: the order of this shuffle round, of the next, and where the next height begins in it.
+///
+/// The order of round k+1 is fixed when round k begins, so whoever is last in round k cannot choose who follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProposerOrder {
+    /// Number of the shuffle round, from 0.
+    pub shuffle_round: u64,
+    /// Seats in the order of this shuffle round.
+    pub current: Vec<u8>,
+    /// Seats in the order of the next one.
+    pub next: Vec<u8>,
+    /// Place in `current` where the next height begins.
+    pub slot: u32,
+}
+
+impl ProposerOrder {
+    /// The first two shuffle rounds of `seats` witnesses from the genesis randomness.
+    #[must_use]
+    pub fn genesis(mix: &B256, seats: u8) -> Self {
+        let order = |k| shuffle(&shuffle_seed(mix, k), seats);
+        Self { shuffle_round: 0, current: order(0), next: order(1), slot: 0 }
+    }
+
+    /// Seat of the creator in a consensus round of the next height: a silent witness is skipped, the next in line follows.
+    /// Beyond both known orders the second one repeats: rounds that far need more than 21 silent witnesses in a row.
+    #[must_use]
+    pub fn seat(&self, round: u32) -> u8 {
+        let n = self.current.len().max(1);
+        let place = (self.slot as usize).saturating_add(round as usize);
+        let order = if place < n { &self.current } else { &self.next };
+        order.get(place % n).copied().unwrap_or(0)
+    }
+
+    /// Moves past a block whose *header* names `round`, with the randomness after that block.
+    pub fn advance(&mut self, round: u32, mix: &B256) {
+        let n = u32::try_from(self.current.len()).unwrap_or(u32::MAX).max(1);
+        let seats = u8::try_from(self.current.len()).unwrap_or(u8::MAX);
+        self.slot = self.slot.saturating_add(round).saturating_add(1);
+        while self.slot >= n {
+            self.slot -= n;
+            self.shuffle_round += 1;
+            self.current =
+                std::mem::replace(&mut self.next, shuffle(&shuffle_seed(mix, self.shuffle_round + 1), seats));
+        }
+    }
+}
+
 struct Words {
     seed: B256,
     counter: u64,
