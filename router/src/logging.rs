@@ -2,14 +2,15 @@
 
 use std::io::IsTerminal;
 
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Registry, fmt};
+use tracing_subscriber::{Registry, fmt};
 
 /// Changes the filter while the daemon runs.
 pub(crate) struct LogControl {
-    handle: Handle<EnvFilter, Registry>,
+    handle: Handle<Targets, Registry>,
 }
 
 /// Whether `filter` is one.
@@ -17,8 +18,9 @@ pub(crate) fn check(filter: &str) -> Result<(), String> {
     parse(filter).map(|_| ())
 }
 
-fn parse(filter: &str) -> Result<EnvFilter, String> {
-    EnvFilter::try_new(filter).map_err(|_| {
+// `Targets`, not `EnvFilter`: the same words without a regex engine, a quarter of a megabyte on a router's flash.
+fn parse(filter: &str) -> Result<Targets, String> {
+    filter.parse::<Targets>().map_err(|_| {
         "it must be a level (error, warn, info, debug, trace) or a filter like \"info,netflowd=debug\"".to_owned()
     })
 }
