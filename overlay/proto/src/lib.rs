@@ -2,12 +2,13 @@
 //!
 //! Nothing here opens a socket, reads a clock or knows a runtime; the shell (`netflowd`) does. Layers inside this crate, lower ones first:
 //!
-//! * [`identity`], [`invite`], [`backup`]: keys, signed records, tokens.
+//! * [`identity`], [`invite`], `backup` (feature `backup`): keys, signed records, tokens, sealed owner keys.
 //! * [`netlog`]: the signed log of a network and the state replayed from it. Spec: `docs/spec/network-log.md`.
 //! * [`policy`]: who may send what to whom inside a network.
 //! * [`session`]: Noise sessions and the record layer. Spec: `docs/spec/wire.md`.
 //! * [`relay`]: circuits, both ends. [`node`]: everything together.
 
+#[cfg(any(test, feature = "backup"))]
 pub mod backup;
 mod cbor;
 pub mod identity;
