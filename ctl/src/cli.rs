@@ -294,9 +294,70 @@ impl Command {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a wrong assumption must fail the test")]
 mod tests {
+    use std::path::Path;
+
+    use clap::{CommandFactory, Parser, error::ErrorKind};
+
+    use super::Cli;
+
     #[test]
     fn the_command_line_is_well_formed() {
-        <super::Cli as clap::CommandFactory>::command().debug_assert();
+        Cli::command().debug_assert();
+    }
+
+    /// Calls `each` with every line of code below `dir`.
+    fn lines_of_code(dir: &Path, each: &mut dyn FnMut(&str)) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                lines_of_code(&path, each);
+            } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("src/cli.rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                text.lines().filter(|line| !line.trim_start().starts_with("//")).for_each(&mut *each);
+            }
+        }
+    }
+
+    /// Why the words cannot be typed, if so.
+    fn fault(words: &str) -> Option<String> {
+        let error = Cli::try_parse_from(words.split(' ')).err()?;
+        let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+        (!is_help).then(|| format!("{words:?}: {error}"))
+    }
+
+    #[test]
+    fn every_command_an_error_names_exists() {
+        let names: Vec<String> = Cli::command().get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+        // Words of sentences in which the program is the subject.
+        let prose = ["", "and", "speaks"];
+        let (mut seen, mut faults) = (0, Vec::new());
+        let mut check = |line: &str| {
+            // What begins a text is a command to type; anywhere else a comma or a word may follow it.
+            for text in line.split('"').skip(1).step_by(2) {
+                let typed = text.strip_prefix("sudo ").unwrap_or(text);
+                let typed = typed.split([',', ';']).next().unwrap_or_default();
+                if typed.starts_with("netctl ") && !typed.starts_with("netctl {") {
+                    seen += 1;
+                    faults.extend(fault(&typed.replace("{}", "NAME")));
+                }
+                for (at, _) in text.match_indices("netctl ") {
+                    let word = text.get(at + 7..).and_then(|rest| rest.split([' ', ',', ';', ')', '`']).next());
+                    let word = word.unwrap_or_default();
+                    let known = prose.contains(&word) || names.iter().any(|name| name == word);
+                    if !word.starts_with(['{', '-']) && !known {
+                        faults.push(format!("{text:?} names {word:?}"));
+                    }
+                }
+            }
+        };
+        let ctl = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for dir in ["src", "api/src", "../router/src", "../overlay/proto/src"] {
+            lines_of_code(&ctl.join(dir), &mut check);
+        }
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+        // Fewer would mean that the texts moved to where this test does not look.
+        assert!(seen > 40, "only {seen} commands found");
     }
 }

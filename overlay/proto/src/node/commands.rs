@@ -47,7 +47,7 @@ impl Node {
         if relays.is_empty() {
             let text = "the network has no relay at which the invited node could find this one";
             return Err(CommandError::new(ErrorKind::Conflict, text)
-                .next("add relays to netflow.toml, then netctl network relays NETWORK"));
+                .next("netctl create-network NAME --relay nf1...@HOST:PORT"));
         }
         let network_name = state.log.state().name().to_owned();
         let expires_unix_s = now.unix_s.saturating_add(options.lifetime_s);
@@ -107,7 +107,7 @@ impl Node {
         if state.owner.is_some() && !force {
             let text =
                 format!("this node holds the owner key of {}: without it nobody can appoint admins", state.name());
-            return Err(CommandError::new(ErrorKind::Conflict, text).next("netctl network export-owner NETWORK FILE"));
+            return Err(CommandError::new(ErrorKind::Conflict, text).next("sudo netctl backup FILE"));
         }
         self.forget_network(now, network);
         self.settle(now);
@@ -154,7 +154,7 @@ impl Node {
         let state = self.member_network(network)?;
         if *node == self.id {
             let text = "this node cannot revoke itself";
-            return Err(CommandError::new(ErrorKind::Conflict, text).next("netctl network leave NETWORK"));
+            return Err(CommandError::new(ErrorKind::Conflict, text).next("netctl leave NETWORK"));
         }
         known(state, node)?;
         let bodies = state.log.revoke_bodies(node);
@@ -318,9 +318,7 @@ impl Node {
             _ if !needs_owner && is_admin => &self.keys.node,
             _ if needs_owner => {
                 let text = "only the owner of the network may do this, and the owner key is not on this node";
-                return Err(
-                    CommandError::new(ErrorKind::Refused, text).next("netctl network import-owner NETWORK FILE")
-                );
+                return Err(CommandError::new(ErrorKind::Refused, text).next("sudo netctl restore FILE"));
             }
             _ => {
                 let text = "this node is not an admin of the network";

@@ -55,7 +55,7 @@ impl Node {
             return Ok(());
         }
         let text = format!("this node is in {MAX_NETWORKS} networks, which is the limit");
-        Err(CommandError::new(ErrorKind::Conflict, text).next("netctl network leave NETWORK"))
+        Err(CommandError::new(ErrorKind::Conflict, text).next("netctl leave NETWORK"))
     }
 
     fn relays_for(&self, options: &CreateOptions) -> Result<Vec<RelayInfo>, CommandError> {
