@@ -6,7 +6,8 @@ use minicbor::Decoder;
 use netflow_wire::NetworkId;
 use sha2::{Digest as _, Sha256};
 
-use super::body::{BodyError, EntryBody};
+use super::body::EntryBody;
+use super::check::BodyError;
 use super::limits::{MAX_ENTRY_LEN, MAX_LAMPORT};
 use crate::cbor;
 use crate::identity::{RecordError, sign, verify};

@@ -5,10 +5,12 @@
 //! valid chains in the order (lamport, author, seq) are replayed into a [`NetworkState`]. So replicas that hold the same chains agree, in whatever
 //! order the entries came, and nobody has to trust whoever stored or carried them.
 
+mod admission;
 mod apply;
 mod authority;
 mod body;
 mod chain;
+mod check;
 pub mod entry;
 pub mod limits;
 mod log;
@@ -17,14 +19,13 @@ mod state;
 mod sync;
 mod syntax;
 
-pub use body::{BodyError, EntryBody, GenesisBody, MemberAddBody};
+pub use admission::{Admission, JoinError};
+pub use body::{EntryBody, GenesisBody, MemberAddBody};
+pub use check::BodyError;
 pub use entry::{EntryError, EntryHash, SignedEntry, network_id};
 pub use log::{GenesisParams, NetworkLog};
 pub use outcome::{Inserted, LogError};
-pub use state::{
-    Admission, Invite, InviteStatus, JoinError, Member, NetworkState, default_ipv4_prefix, ipv6_address, ipv6_prefix,
-    to_name,
-};
+pub use state::{Invite, InviteStatus, Member, NetworkState, default_ipv4_prefix, ipv6_address, ipv6_prefix, to_name};
 pub use sync::{ShortHead, ShortRange};
 pub use syntax::{LabelError, LabelFault, check_name, check_tag, valid_name, valid_tag};
 

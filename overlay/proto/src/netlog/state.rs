@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
-use netflow_wire::control::join_reason;
 use netflow_wire::{InviteId, NetworkId, NodeId, RelayInfo};
 use sha2::{Digest as _, Sha256};
 
@@ -14,9 +13,7 @@ use super::entry::EntryHash;
 use super::limits::{MAX_MEMBERS, MAX_NAME_LEN};
 use super::syntax::valid_name;
 use crate::identity::SignedRecord;
-use crate::invite;
 use crate::policy::Policy;
-use crate::time::Now;
 
 /// Host addresses of a /16: as many as [`MAX_MEMBERS`].
 const IPV4_HOSTS: u32 = 65_534;
@@ -72,68 +69,6 @@ pub struct Invite {
     pub tags: Vec<String>,
     /// What became of it.
     pub status: InviteStatus,
-}
-
-/// Why a join is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum JoinError {
-    /// The record, the key, the name or the proof does not hold, or the session key belongs to a member.
-    #[error("the join request is malformed, its proof does not verify or its session key belongs to another member")]
-    Malformed,
-    /// No such invite in this network.
-    #[error("this invite does not exist in this network")]
-    Unknown,
-    /// Issued by another author of this network: only that one can redeem it.
-    #[error("this invite was issued by another admin")]
-    Foreign,
-    /// Redeemed before.
-    #[error("this invite was used before")]
-    Used,
-    /// Its time is over.
-    #[error("this invite has expired")]
-    Expired,
-    /// Cancelled by an admin.
-    #[error("this invite was cancelled")]
-    Cancelled,
-    /// No address left.
-    #[error("the network is full")]
-    Full,
-    /// The node was revoked; an admin must readmit it by hand.
-    #[error("this node was revoked from the network")]
-    Revoked,
-    /// The node is a member already.
-    #[error("this node is a member already")]
-    Member,
-}
-
-impl JoinError {
-    /// The code of [`netflow_wire::control::join_reason`].
-    pub const fn reason(self) -> u8 {
-        match self {
-            Self::Malformed => join_reason::MALFORMED,
-            Self::Unknown | Self::Foreign => join_reason::UNKNOWN,
-            Self::Used | Self::Member => join_reason::USED,
-            Self::Expired => join_reason::EXPIRED,
-            Self::Cancelled => join_reason::CANCELLED,
-            Self::Full => join_reason::FULL,
-            Self::Revoked => join_reason::REVOKED,
-        }
-    }
-}
-
-/// A join request as it arrives ([`netflow_wire::ControlMessage::JoinRequest`]).
-#[derive(Clone, Copy, Debug)]
-pub struct Admission<'a> {
-    /// The invite.
-    pub invite: &'a InviteId,
-    /// Raw signed record.
-    pub record: &'a [u8],
-    /// ML-KEM-768 key, or empty.
-    pub kem_key: &'a [u8],
-    /// Wished name; made valid and unique here.
-    pub name: &'a str,
-    /// [`invite::prove`].
-    pub proof: &'a [u8; 64],
 }
 
 /// The replayed state.
@@ -266,44 +201,6 @@ impl NetworkState {
         &self.policy
     }
 
-    /// Checks a join request at its issuer and says which entry to write for it. Nothing changes until that entry is authored.
-    ///
-    /// # Errors
-    /// [`JoinError`], the reason the joiner is told.
-    pub fn admit(&self, issuer: &[u8; 32], request: &Admission<'_>, now: Now) -> Result<EntryBody, JoinError> {
-        let record = SignedRecord::verify(request.record).map_err(|_| JoinError::Malformed)?;
-        record.record().check_kem_key(request.kem_key).map_err(|_| JoinError::Malformed)?;
-        let node = record.record().node;
-        if !invite::proof_holds(request.invite, &self.network, &record, request.proof) {
-            return Err(JoinError::Malformed);
-        }
-        let invite = self.invites.get(request.invite).ok_or(JoinError::Unknown)?;
-        match invite.status {
-            InviteStatus::Used(by) => return Err(if by == node { JoinError::Member } else { JoinError::Used }),
-            InviteStatus::Cancelled => return Err(JoinError::Cancelled),
-            InviteStatus::Open => {}
-        }
-        if invite.issuer != *issuer {
-            return Err(JoinError::Foreign);
-        }
-        if now.unix_s > invite.expires_unix_s {
-            return Err(JoinError::Expired);
-        }
-        if self.is_member(&node) {
-            return Err(JoinError::Member);
-        }
-        if self.is_revoked(&node) {
-            return Err(JoinError::Revoked);
-        }
-        // A session key of another member: no honest node has one, so the joiner is told no more.
-        if self.by_x25519.contains_key(&record.record().x25519) {
-            return Err(JoinError::Malformed);
-        }
-        let mut body = self.member_body(&record, request.kem_key, request.name, &invite.tags).ok_or(JoinError::Full)?;
-        body.invite = Some(*request.invite);
-        Ok(EntryBody::MemberAdd(Box::new(body)))
-    }
-
     /// The entry that adds a member without an invite: the creator's own node, or a readmission by hand. `None` when the network is full.
     ///
     /// `kem_key` must belong to the record. A revoked node is readmitted by this.
@@ -313,7 +210,13 @@ impl NetworkState {
         Some(EntryBody::MemberAdd(Box::new(body)))
     }
 
-    fn member_body(&self, record: &SignedRecord, kem_key: &[u8], wish: &str, tags: &[String]) -> Option<MemberAddBody> {
+    pub(super) fn member_body(
+        &self,
+        record: &SignedRecord,
+        kem_key: &[u8],
+        wish: &str,
+        tags: &[String],
+    ) -> Option<MemberAddBody> {
         let node = body_node(record);
         let mut tags = tags.to_vec();
         tags.sort();
