@@ -96,6 +96,8 @@ fn histories() {
     seed("proto_log", "fork_of_an_admin", &[0, 0, 0, 0, 1, 3, 1, 1, 0x85, 4, 1, 1, 1, 4, 1, 2, 0, 1, 0, 0]);
     seed("proto_log", "clock_jumps", &[0, 0, 0, 0, 0x81, 3, 255, 1, 0, 3, 1, 1, 0x80, 2, 200, 0]);
     seed("proto_log", "invites", &[0, 7, 9, 1, 0, 8, 0, 1, 0, 7, 9, 1, 0, 0, 1, 0, 2, 7, 200, 5]);
+    // Written by a changed program: the first member keeps the session key.
+    seed("proto_log", "two_members_one_session_key", &[0x80, 3, 200, 0, 0x80, 3, 201, 0, 0, 2, 0, 0, 0, 3, 1, 1]);
     seed(
         "proto_log",
         "two_admins_one_address",
