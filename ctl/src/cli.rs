@@ -117,7 +117,7 @@ pub(crate) enum Command {
 /// Options of `create-network`.
 #[derive(Debug, Args)]
 pub(crate) struct CreateNetwork {
-    /// Name of the network: 1 to 32 of a-z, 0-9 and -
+    /// Name of the network: 1 to 63 of a-z, 0-9 and -
     pub(crate) name: String,
     /// Relay of the network; may be repeated [default: the relays of the daemon's configuration]
     #[arg(long = "relay", value_name = "nf1..@HOST:PORT")]

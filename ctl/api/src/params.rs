@@ -32,7 +32,7 @@ pub struct DownParams {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkCreateParams {
-    /// Name of the network, 1 to 32 characters of `a-z 0-9 -`.
+    /// Name of the network, 1 to 63 characters of `a-z 0-9 -`.
     pub name: String,
     /// Relays of the network as `nf1...@host:port`; the relays of the daemon's configuration if empty.
     #[serde(default)]
@@ -40,7 +40,7 @@ pub struct NetworkCreateParams {
     /// IPv4 /16 out of 100.64.0.0/10, e.g. `100.77.0.0/16`; chosen by the daemon if absent.
     #[serde(default)]
     pub ipv4_prefix: Option<String>,
-    /// Name of this node in the network; the host name if absent.
+    /// Name of this node in the network; that of the configuration or the host name if absent.
     #[serde(default)]
     pub member_name: Option<String>,
 }
@@ -77,7 +77,7 @@ impl Default for NetworkInviteParams {
 pub struct NetworkJoinParams {
     /// The invite token.
     pub token: Secret,
-    /// Name of this node in the network; the host name if absent.
+    /// Name of this node in the network; that of the configuration or the host name if absent.
     #[serde(default)]
     pub member_name: Option<String>,
     /// How long the daemon waits before it answers `timeout`, in seconds. The join goes on in the background after that.
@@ -186,7 +186,7 @@ pub struct MembersRenameParams {
     pub network: Option<String>,
     /// Member to rename.
     pub member: String,
-    /// New name, 1 to 32 characters of `a-z 0-9 -`, not taken in this network.
+    /// New name, 1 to 63 characters of `a-z 0-9 -`, not taken in this network.
     pub name: String,
 }
 

@@ -75,13 +75,35 @@ fn a_member_that_joins_again_with_its_own_token_is_told_that_it_is_in() {
     world.join(b, &token);
     world.run(5 * SECOND);
     let now = world.now;
-    assert_eq!(world.node(b).join(now, &token).unwrap_err().kind, ErrorKind::Conflict);
+    assert_eq!(world.node(b).join(now, &token, None).unwrap_err().kind, ErrorKind::Conflict);
     // A node that left may come back with the same token: it is still a member.
     world.node(b).leave(now, &network, false).unwrap();
     world.perform(b);
     world.run(SECOND);
     world.join(b, &token);
     assert!(world.run_until(20 * SECOND, |world| world.is_up(b, network)));
+}
+
+#[test]
+fn a_join_asks_for_the_name_it_was_given_even_after_a_restart() {
+    let (mut world, _, a, network) = home(29);
+    let token = world.invite(a, network);
+    world.run(SECOND);
+    world.kill(a);
+    let b = world.add("b", Tier::Edge, &[]);
+    let now = world.now;
+    for name in ["", "-x", "Attic", "a b", &"x".repeat(64)] {
+        assert_eq!(world.node(b).join(now, &token, Some(name)).unwrap_err().kind, ErrorKind::Invalid, "{name:?}");
+    }
+    world.node(b).join(now, &token, Some("cellar")).unwrap();
+    // Asked again with another name: the last one counts.
+    world.node(b).join(now, &token, Some("attic")).unwrap();
+    world.perform(b);
+    world.restart(b);
+    world.start(a);
+    assert!(world.run_until(60 * SECOND, |world| world.is_up(b, network)));
+    let members = world.node(b).members(&network).unwrap();
+    assert_eq!(members.iter().find(|member| member.is_self).unwrap().name, "attic");
 }
 
 #[test]
@@ -100,8 +122,8 @@ fn an_expired_or_cancelled_invite_is_refused() {
     assert_eq!(join_error(&world, b), Some(ErrorKind::Invite));
     world.run(60 * SECOND);
     let now = world.now;
-    assert_eq!(world.node(b).join(now, &short.token).unwrap_err().kind, ErrorKind::Invite);
-    assert_eq!(world.node(b).join(now, "nfinvite1qqqq").unwrap_err().kind, ErrorKind::Invalid);
+    assert_eq!(world.node(b).join(now, &short.token, None).unwrap_err().kind, ErrorKind::Invite);
+    assert_eq!(world.node(b).join(now, "nfinvite1qqqq", None).unwrap_err().kind, ErrorKind::Invalid);
 }
 
 #[test]
@@ -177,7 +199,7 @@ fn play_with_a_crash(victim: Id, cut: usize, loss_percent: u32) -> bool {
         play.command(joiner, |world| {
             let now = world.now;
             if world.node(joiner).networks().is_empty() {
-                world.node(joiner).join(now, &token).unwrap();
+                world.node(joiner).join(now, &token, None).unwrap();
                 world.perform(joiner);
             }
         });

@@ -6,11 +6,12 @@ use zeroize::Zeroizing;
 
 use super::api::{CommandError, DownReason, ErrorKind, InviteOptions, IssuedInvite, Persist, RelayConfig};
 use super::create::failed;
+use super::join::pending_bytes;
 use super::network::{Network, Phase, owner_to_bytes};
 use super::{MAX_RELAYS_USED, Node};
 use crate::identity::{Secret, format_node_id};
 use crate::invite::InviteToken;
-use crate::netlog::{EntryBody, network_id};
+use crate::netlog::{EntryBody, check_name, network_id};
 use crate::policy::Policy;
 use crate::relay::RelayServer;
 use crate::time::Now;
@@ -70,16 +71,27 @@ impl Node {
 
     /// Starts to join; `JoinCompleted` or `JoinFailed` follows. With the token of a join under way it goes on with that one.
     ///
+    /// The node asks for `name`, or for `NodeConfig::name`; where that is taken, digits of the node id follow it.
+    ///
     /// # Errors
-    /// A token that is malformed or expired, a network this node is in, the limit of networks.
-    pub fn join(&mut self, now: Now, token: &str) -> Result<NetworkId, CommandError> {
+    /// A token that is malformed or expired, a name that cannot be, a network this node is in, the limit of networks.
+    pub fn join(&mut self, now: Now, token: &str, name: Option<&str>) -> Result<NetworkId, CommandError> {
         let text = token.trim();
+        if let Some(name) = name {
+            check_member_name(name)?;
+        }
         let parsed =
             InviteToken::parse(text).map_err(|error| CommandError::new(ErrorKind::Invalid, error.to_string()))?;
         parsed.check(now).map_err(|error| CommandError::new(ErrorKind::Invite, error.to_string()))?;
         let id = parsed.network;
-        match self.networks.get(&id) {
-            Some(network) if network.joining().is_some_and(|joining| joining.token.id() == parsed.id()) => {
+        let under_way = |network: &Network| network.joining().is_some_and(|joining| joining.token.id() == parsed.id());
+        match self.networks.get_mut(&id) {
+            Some(network) if under_way(network) => {
+                if let (Some(joining), Some(name)) = (network.joining_mut(), name) {
+                    joining.name = Some(name.to_owned());
+                    let bytes = Some(pending_bytes(text, Some(name)));
+                    self.outbox.persist(Persist::PendingJoin { network: id, bytes });
+                }
                 self.request_joins(now, None);
                 self.settle(now);
                 return Ok(id);
@@ -93,7 +105,7 @@ impl Node {
             None => {}
         }
         self.check_room()?;
-        self.start_join(now, parsed, text);
+        self.start_join(now, parsed, text, name);
         self.settle(now);
         Ok(id)
     }
@@ -354,6 +366,14 @@ pub(super) fn known(network: &Network, node: &NodeId) -> Result<(), CommandError
     }
     let text = format!("{} is not a member of this network", format_node_id(node));
     Err(CommandError::new(ErrorKind::NotFound, text).next("netctl members"))
+}
+
+/// Refuses a name no member can have.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`], with the rule broken.
+pub fn check_member_name(name: &str) -> Result<(), CommandError> {
+    check_name(name).map_err(|error| CommandError::new(ErrorKind::Invalid, error.to_string()))
 }
 
 fn sorted(tags: &[String]) -> Vec<String> {

@@ -28,10 +28,10 @@ const UNKNOWN_REPEAT_US: u64 = SECOND_US / 2;
 
 impl Node {
     /// Begins, or goes on with, a join. The token was checked.
-    pub(super) fn start_join(&mut self, now: Now, token: InviteToken, text: &str) {
+    pub(super) fn start_join(&mut self, now: Now, token: InviteToken, text: &str, name: Option<&str>) {
         let id = token.network;
-        self.outbox.persist(Persist::PendingJoin { network: id, bytes: Some(text.as_bytes().to_vec()) });
-        let network = Network::new(NetworkLog::empty(id), Phase::Joining(joining(now, token)), None);
+        self.outbox.persist(Persist::PendingJoin { network: id, bytes: Some(pending_bytes(text, name)) });
+        let network = Network::new(NetworkLog::empty(id), Phase::Joining(joining(now, token, name)), None);
         self.networks.insert(id, network);
         self.refresh_links(now);
         self.request_joins(now, None);
@@ -49,7 +49,7 @@ impl Node {
                 invite: token.id(),
                 record: self.record.raw().to_vec(),
                 kem_key: self.kem_key.clone(),
-                name: self.name.clone(),
+                name: joining.name.as_ref().unwrap_or(&self.name).clone(),
                 proof: token.prove(&self.record),
             };
             for relay in token.relays.iter().filter(|relay| only.is_none_or(|only| only == relay.node)) {
@@ -177,8 +177,21 @@ impl Node {
     }
 }
 
-pub(super) fn joining(now: Now, token: InviteToken) -> Joining {
-    Joining { token, due_us: now.after(REPEAT_US), pending: false, unknown: std::collections::BTreeMap::new() }
+pub(super) fn joining(now: Now, token: InviteToken, name: Option<&str>) -> Joining {
+    let unknown = std::collections::BTreeMap::new();
+    Joining { token, name: name.map(str::to_owned), due_us: now.after(REPEAT_US), pending: false, unknown }
+}
+
+/// Contents of `Persist::PendingJoin`: the token, and on a second line the name asked for, if any.
+pub(super) fn pending_bytes(token: &str, name: Option<&str>) -> Vec<u8> {
+    name.map_or_else(|| token.to_owned(), |name| format!("{token}\n{name}")).into_bytes()
+}
+
+/// The opposite of [`pending_bytes`].
+pub(super) fn parse_pending(bytes: &[u8]) -> Option<(InviteToken, Option<&str>)> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let (token, name) = text.split_once('\n').map_or((text, None), |(token, name)| (token, Some(name)));
+    Some((InviteToken::parse(token).ok()?, name))
 }
 
 fn admitted(body: &EntryBody) -> Option<NodeId> {

@@ -33,6 +33,7 @@ use netflow_wire::{Datagram, FrameKind, NetworkId, NodeId, RelayInfo, Tier, clas
 use rand_core::CryptoRng;
 
 pub use api::*;
+pub use commands::check_member_name;
 
 use self::links::Links;
 use self::network::Network;

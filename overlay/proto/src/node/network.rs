@@ -29,6 +29,8 @@ pub(super) enum Phase {
 /// A join under way.
 pub(super) struct Joining {
     pub(super) token: InviteToken,
+    /// Name to ask for; the node's own when there is none.
+    pub(super) name: Option<String>,
     /// When to send the request again.
     pub(super) due_us: u64,
     /// A relay said that the issuer is offline.

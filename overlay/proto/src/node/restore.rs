@@ -12,7 +12,6 @@ use super::outbox::Outbox;
 use super::peers::Peers;
 use super::probes::Probes;
 use super::{Counters, Node};
-use crate::invite::InviteToken;
 use crate::netlog::NetworkLog;
 use crate::relay::RelayServer;
 use crate::session::{LocalIdentity, SessionTable};
@@ -80,13 +79,12 @@ impl Node {
         let id = stored.network;
         let owner = stored.secret.as_deref().and_then(|bytes| owner_from_bytes(&id, bytes));
         let meta = stored.meta.as_deref().and_then(Meta::parse);
-        let token = stored.pending_join.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
-        let token = token.and_then(|text| InviteToken::parse(text).ok());
+        let pending = stored.pending_join.as_deref().and_then(super::join::parse_pending);
         let log = NetworkLog::from_entries(id, stored.log);
         if self.networks.len() >= super::MAX_NETWORKS {
             return;
         }
-        match (log, meta, token) {
+        match (log, meta, pending) {
             (Ok(log), Some(meta), _) => {
                 let phase = if log.state().is_revoked(&self.id) || !log.state().is_member(&self.id) {
                     Phase::Revoked
@@ -103,10 +101,10 @@ impl Node {
                     self.bring_up(now, id);
                 }
             }
-            (log, None, Some(token)) => {
+            (log, None, Some((token, name))) => {
                 let log = log.unwrap_or_else(|_| NetworkLog::empty(id));
                 let admitted = log.state().is_member(&self.id);
-                let network = Network::new(log, Phase::Joining(super::join::joining(now, token)), None);
+                let network = Network::new(log, Phase::Joining(super::join::joining(now, token, name)), None);
                 self.networks.insert(id, network);
                 if admitted {
                     self.join_completed(now, id);

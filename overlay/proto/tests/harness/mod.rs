@@ -488,7 +488,7 @@ impl World {
 
     pub fn join(&mut self, id: Id, token: &str) -> NetworkId {
         let now = self.now;
-        let network = self.node(id).join(now, token).unwrap();
+        let network = self.node(id).join(now, token, None).unwrap();
         self.perform(id);
         network
     }

@@ -122,5 +122,6 @@ fn require_root(uid: u32) -> Result<(), ApiError> {
     if uid == 0 {
         return Ok(());
     }
-    Err(ApiError::new(ErrorCode::Permission, "only root may move the owner key").next("sudo netctl backup FILE, or sudo netctl restore FILE"))
+    Err(ApiError::new(ErrorCode::Permission, "only root may move the owner key")
+        .next("sudo netctl backup FILE, or sudo netctl restore FILE"))
 }

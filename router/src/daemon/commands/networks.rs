@@ -7,14 +7,13 @@ use netctl_api::{
     UpParams, UpResult,
 };
 use netflow_overlay::identity::{format_invite_id, format_network_id};
-use netflow_overlay::node::{CreateOptions, InviteOptions, NetworkInfo, NetworkStateInfo};
+use netflow_overlay::node::{CreateOptions, InviteOptions, NetworkInfo, NetworkStateInfo, check_member_name};
 use netflow_wire::{NetworkId, RelayInfo};
 
 use super::{connecting, select};
 use crate::api::{Sink, view};
 use crate::config::RelayAddress;
 use crate::daemon::Daemon;
-use crate::daemon::start::host_name;
 use crate::daemon::waiting::{Creating, Joining};
 use crate::exit::Failure;
 
@@ -57,6 +56,8 @@ impl Daemon {
         if !self.waiting.has_room() {
             return Ok(Err(ApiError::new(ErrorCode::Refused, "too many requests wait already")));
         }
+        // Before anything is made: the name is given to the first member by a second entry.
+        try_api!(params.member_name.as_deref().map_or(Ok(()), check_member_name).map_err(view::error));
         let options = try_api!(self.create_options(params).await);
         let created = self.node.create_network(self.now(), &params.name, &options);
         let network = try_api!(self.done(created).await?);
@@ -132,17 +133,8 @@ impl Daemon {
         self.drain().await
     }
 
-    /// A joiner is no admin yet and cannot rename itself: the name it asks for is the one of the configuration.
     fn start_join(&mut self, params: &NetworkJoinParams) -> Result<NetworkId, ApiError> {
-        let own = self.config.name.clone().unwrap_or_else(host_name);
-        if let Some(name) = params.member_name.as_ref().filter(|name| **name != own) {
-            let text =
-                format!("this node joins as {own}, the name of its configuration, not as {:.40}", name.escape_debug());
-            return Err(
-                ApiError::new(ErrorCode::InvalidInput, text).next("set name in netflow.toml and restart netflowd")
-            );
-        }
-        self.node.join(self.now(), params.token.expose()).map_err(view::error)
+        self.node.join(self.now(), params.token.expose(), params.member_name.as_deref()).map_err(view::error)
     }
 
     pub(super) async fn invite(
