@@ -67,7 +67,7 @@ pub struct Admission<'a> {
     pub kem_key: &'a [u8],
     /// Wished name; made valid and unique here.
     pub name: &'a str,
-    /// [`invite::prove`].
+    /// [`invite::InviteToken::prove`].
     pub proof: &'a [u8; 64],
 }
 

@@ -2,7 +2,7 @@
 
 use super::entry::EntryError;
 
-/// What [`NetworkLog::insert`] did.
+/// What [`super::NetworkLog::insert`] did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Inserted {
     /// The entry is part of the log now.
