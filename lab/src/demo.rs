@@ -13,8 +13,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cmd::Proc;
-use crate::lab::target_dir;
 use crate::node::{Node, text_at};
+use crate::paths::target_dir;
 use crate::tools::{self, Capture};
 use crate::wait;
 use crate::world::{World, join_as, overlay_v4};

@@ -18,9 +18,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail};
 
+use crate::cleanup::{run_dir, sweep};
 use crate::cmd::{Cmd, Proc};
 use crate::nat::{self, NatKind};
-use crate::netns::{self, Netns};
+use crate::netns::Netns;
+use crate::paths::{lab_binary, target_dir};
 use crate::preflight;
 use crate::wire::WireSpec;
 
@@ -354,83 +356,4 @@ fn forwarding(ns: &Netns) -> Result<()> {
     ns.sysctl("ipv4/ip_forward", "1")?;
     ns.sysctl("ipv4/conf/all/send_redirects", "0")?;
     ns.sysctl("ipv6/conf/all/forwarding", "1")
-}
-
-/// Removes the namespaces (and the processes in them) of labs whose owner is dead.
-pub fn sweep() {
-    for name in netns::list(PREFIX) {
-        if dead(&name) {
-            netns::remove(&name);
-        }
-    }
-    let entries = fs::read_dir("/run").into_iter().flatten().flatten();
-    for name in entries.filter_map(|e| e.file_name().into_string().ok()).filter(|name| dead(name)) {
-        let _ = fs::remove_dir_all(run_dir(&name));
-    }
-}
-
-fn run_dir(id: &str) -> PathBuf {
-    Path::new("/run").join(id)
-}
-
-fn dead(name: &str) -> bool {
-    owner(name).is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists())
-}
-
-/// The process a namespace name belongs to: `nfl-<pid>x<n>-<host>`.
-fn owner(name: &str) -> Option<u32> {
-    let digits: String = name.strip_prefix(PREFIX)?.chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().ok()
-}
-
-/// Body of the watchdog process: waits until its stdin closes, then removes every namespace of the lab `id`.
-pub fn watchdog(id: &str) {
-    let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-    for name in netns::list(&format!("{id}-")) {
-        netns::remove(&name);
-    }
-    let _ = fs::remove_dir_all(run_dir(id));
-}
-
-/// The `netflow-lab` program: this one, or beside the test that runs.
-///
-/// # Errors
-/// When it has not been built.
-pub fn lab_binary() -> Result<PathBuf> {
-    built_program("netflow-lab", "NETFLOW_LAB_BIN")
-}
-
-/// A program of this workspace: the environment variable `variable`, or beside the running one.
-///
-/// # Errors
-/// When it is at neither place.
-pub fn built_program(name: &str, variable: &str) -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os(variable) {
-        return Ok(path.into());
-    }
-    let exe = std::env::current_exe()?;
-    let found = exe.ancestors().skip(1).take(2).map(|dir| dir.join(name)).find(|path| path.is_file());
-    found.with_context(|| format!("{name} is not built: make build (or set {variable})"))
-}
-
-/// The `target` folder of this build.
-///
-/// # Errors
-/// When the running program is not in one.
-pub fn target_dir() -> Result<PathBuf> {
-    let exe = std::env::current_exe()?;
-    let dir = exe.ancestors().find(|d| d.file_name().is_some_and(|n| n.to_string_lossy().starts_with("target")));
-    Ok(dir.context("this program does not run from a target folder")?.to_path_buf())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::owner;
-
-    #[test]
-    fn a_namespace_without_a_pid_in_its_name_is_nobody_s_to_sweep() {
-        assert_eq!(owner("nfl-123x0-inet"), Some(123));
-        assert_eq!(owner("nfl-other"), None);
-        assert_eq!(owner("docker-1"), None);
-    }
 }

@@ -11,6 +11,7 @@
     reason = "the lab is a shell: it starts programs (through cmd.rs alone), binds probe sockets and measures real time"
 )]
 
+pub mod cleanup;
 pub mod cmd;
 pub mod demo;
 pub mod lab;
@@ -18,6 +19,7 @@ pub mod measure;
 pub mod nat;
 pub mod netns;
 pub mod node;
+pub mod paths;
 pub mod preflight;
 pub mod probe;
 pub mod shell;

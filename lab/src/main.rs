@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use netflow_lab::{demo, lab, measure, preflight, shell, wire};
+use netflow_lab::{cleanup, demo, measure, preflight, shell, wire};
 
 /// An internet of network namespaces on one machine.
 #[derive(Parser)]
@@ -55,11 +55,11 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Measure { quick } => measure::run(quick),
         Task::Preflight => preflight::check(),
         Task::Sweep => {
-            lab::sweep();
+            cleanup::sweep();
             Ok(())
         }
         Task::Watchdog { id } => {
-            lab::watchdog(&id);
+            cleanup::watchdog(&id);
             Ok(())
         }
         Task::Wire { ends, delay_us, rate_kbit } => match ends.as_slice() {

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::lab::{Family, Lab, NatBox, built_program, target_dir};
+use crate::lab::{Family, Lab, NatBox};
 use crate::nat::NatKind;
 use crate::node::{Node, NodeSpec};
+use crate::paths::{built_program, target_dir};
 use crate::tools;
 use crate::wait;
 use crate::wire::WireSpec;

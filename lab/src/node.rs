@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::cmd::{Cmd, Finished, Proc};
-use crate::lab::{Host, Lab, built_program};
+use crate::lab::{Host, Lab};
+use crate::paths::built_program;
 use crate::wait;
 
 /// UDP port of every node of the lab: the default of `netflowd`.

@@ -12,8 +12,8 @@ use anyhow::{Context, Result, bail};
 use tun_rs::{DeviceBuilder, Layer, SyncDevice};
 
 use crate::cmd::{Cmd, Proc};
-use crate::lab::lab_binary;
 use crate::netns::Netns;
+use crate::paths::lab_binary;
 
 /// What a cable does to packets. The default is a plain cable (a veth pair, no process).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -5,8 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use netflow_lab::cmd::{Cmd, Finished};
-use netflow_lab::lab::{Family, Lab, built_program};
+use netflow_lab::lab::{Family, Lab};
 use netflow_lab::node::{Node, NodeSpec, text_at};
+use netflow_lab::paths::built_program;
 use netflow_lab::wire::WireSpec;
 use netflow_lab::world::{active, join_as};
 

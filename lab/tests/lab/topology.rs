@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use netflow_lab::cmd::Cmd;
-use netflow_lab::lab::{Family, Host, Lab, lab_binary};
+use netflow_lab::lab::{Family, Host, Lab};
 use netflow_lab::nat::NatKind;
+use netflow_lab::paths::lab_binary;
 use netflow_lab::probe::{Behaviour, classify};
 use netflow_lab::wire::WireSpec;
 use netflow_lab::{netns, wait};
