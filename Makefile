@@ -47,5 +47,5 @@ audit: ## Licences, advisories and sources of every dependency; needs cargo-deny
 	@command -v cargo-deny >/dev/null || { echo "audit: cargo-deny is missing; try: cargo install cargo-deny --locked" >&2; exit 1; }
 	$(CARGO) deny check
 
-clean-lab: ## Remove namespaces and processes a killed lab left behind
-	@$(LAB) sweep
+clean-lab: ## Remove what killed labs and failed lab tests left behind: namespaces, processes, logs
+	@$(CARGO) run -q -p netflow-lab -- sweep

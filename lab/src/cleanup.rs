@@ -3,8 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
+
 use crate::lab::PREFIX;
 use crate::netns;
+use crate::paths::target_dir;
 
 /// Removes the namespaces (and the processes in them) of labs whose owner is dead.
 pub fn sweep() {
@@ -31,6 +34,18 @@ fn dead(name: &str) -> bool {
 fn owner(name: &str) -> Option<u32> {
     let digits: String = name.strip_prefix(PREFIX)?.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().ok()
+}
+
+/// Removes the folders of dead labs, which failed tests keep for a look.
+///
+/// # Errors
+/// When this program does not run from a target folder.
+pub fn sweep_files() -> Result<()> {
+    let entries = fs::read_dir(target_dir()?.join("lab")).into_iter().flatten().flatten();
+    for entry in entries.filter(|e| e.file_name().to_str().is_some_and(dead)) {
+        let _ = fs::remove_dir_all(entry.path());
+    }
+    Ok(())
 }
 
 /// Body of the watchdog process: waits until its stdin closes, then removes every namespace of the lab `id`.

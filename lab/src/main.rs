@@ -27,7 +27,7 @@ enum Task {
     },
     /// Say whether this machine has what the lab needs.
     Preflight,
-    /// Remove what labs left behind whose owner is dead.
+    /// Remove what labs left behind whose owner is dead, the files of failed tests included.
     Sweep,
     /// (used by the lab itself) Remove a lab when stdin closes.
     #[command(hide = true)]
@@ -56,7 +56,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Preflight => preflight::check(),
         Task::Sweep => {
             cleanup::sweep();
-            Ok(())
+            cleanup::sweep_files()
         }
         Task::Watchdog { id } => {
             cleanup::watchdog(&id);
