@@ -10,7 +10,9 @@ use arc_malachitebft_core_types::{NilOrVal, Round, SignedProposal, SignedVote, V
 use common::{Net, chain, domain, drain, key, now, said, set, start};
 use netchain_consensus::context::{Height, Nfc, Proposal, Vote, Voter};
 use netchain_consensus::twin::MemoryChain;
-use netchain_consensus::{Application, Block, Draft, Effect, Keys, Message};
+use netchain_consensus::{
+    Application, Block, CertifiedBlock, Config, Draft, Effect, Host, Invalid, Keys, Message, Timing, Tip,
+};
 use netchain_types::{Certificate, ChainDomain, CommitSignature, VoteKind, vote_signing_bytes};
 
 type Place = (Address, u64, u32, u8);
@@ -245,4 +247,57 @@ fn a_block_the_application_refuses_is_voted_down() {
     assert_eq!(prevote(change(&|p| p.header.state_root = B256::ZERO, false)), None, "not signed by the creator");
     // A relay that swaps the body under a signed header must not get the *hash* judged.
     assert_eq!(prevote(change(&|p| p.body = vec![1].into(), false)), None, "another body");
+}
+
+/// Counts how often it was asked to execute a block.
+struct Counting(MemoryChain, std::rc::Rc<std::cell::Cell<u32>>);
+
+impl Application for Counting {
+    fn tip(&self) -> Tip {
+        self.0.tip()
+    }
+
+    fn propose(&mut self, draft: &Draft<'_>) -> Option<Block> {
+        self.0.propose(draft)
+    }
+
+    fn binds(&self, block: &Block) -> bool {
+        self.0.binds(block)
+    }
+
+    fn validate(&mut self, block: &Block) -> Result<(), Invalid> {
+        self.1.set(self.1.get() + 1);
+        self.0.validate(block)
+    }
+
+    fn commit(&mut self, block: &Block, certificate: &Certificate) -> Result<(), Invalid> {
+        self.0.commit(block, certificate)
+    }
+
+    fn certified(&self, height: u64) -> Option<CertifiedBlock> {
+        self.0.certified(height)
+    }
+}
+
+#[test]
+fn a_creator_of_a_hundred_blocks_has_a_few_executed() {
+    let creator = usize::from(chain(4).tip().order.seat(0));
+    let count = std::rc::Rc::new(std::cell::Cell::new(0));
+    let account = set(4).seats()[(creator + 1) % 4].account;
+    let config = Config { chain: domain(4), account, timing: Timing::default() };
+    let app = Counting(chain(4), count.clone());
+    let mut host: Host<Counting> = Host::start(config, Box::new(key((creator + 1) % 4)), app, &[], now(0));
+    let mut frames = 0;
+    for us in 0..100 {
+        let creator_account = set(4).seats()[creator].account;
+        let draft = Draft { now: now(us), round: 0, creator: creator_account, last_commit: None, evidence: &[] };
+        let block = chain(4).propose(&draft).unwrap();
+        let (height, round) = (Height(1), Round::new(0));
+        let proposal = Proposal { height, round, block, pol_round: Round::Nil, voter: Voter(creator_account) };
+        let signature = key(creator).sign(&proposal.signing_bytes(&domain(4)));
+        host.handle_message(now(us), 9, Message::Proposal(SignedProposal::new(proposal, signature)));
+        frames += std::iter::from_fn(|| host.poll_effect()).filter(|e| matches!(e, Effect::WalAppend(_))).count();
+    }
+    assert!((1..=8).contains(&count.get()), "{} blocks executed", count.get());
+    assert!(frames <= 24, "{frames} log entries");
 }

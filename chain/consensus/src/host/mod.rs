@@ -332,6 +332,10 @@ impl<A: Application, R: Rules> Host<A, R> {
         if block.height() != height.0 || !placed || !self.app.binds(&block) {
             return;
         }
+        // A creator may sign a thousand blocks for its round; the core keeps a few, and no other is executed.
+        if self.core.exceeds_per_round_cap(height, round, &block.hash()) {
+            return;
+        }
         self.io.authentic = false;
         self.feed(Input::Proposal(signed));
         let known = self.core.full_proposal_keeper.get_value_by_id(&height, &block.hash());
