@@ -9,7 +9,7 @@
 mod harness;
 
 use harness::{Id, SECOND, World};
-use netflow_overlay::node::{ErrorKind, Event};
+use netflow_overlay::node::{ErrorDetail, ErrorKind, Event, InviteState, Issuer};
 use netflow_overlay::{NetworkId, Tier};
 
 fn home(seed: u64) -> (World, Id, Id, NetworkId) {
@@ -21,9 +21,9 @@ fn home(seed: u64) -> (World, Id, Id, NetworkId) {
     (world, relay, a, network)
 }
 
-fn join_error(world: &World, id: Id) -> Option<ErrorKind> {
+fn join_error(world: &World, id: Id) -> Option<(ErrorKind, Option<ErrorDetail>)> {
     world.sims[id].events.iter().find_map(|event| match event {
-        Event::JoinFailed { error, .. } => Some(error.kind),
+        Event::JoinFailed { error, .. } => Some((error.kind, error.detail)),
         _ => None,
     })
 }
@@ -60,7 +60,7 @@ fn a_used_invite_is_refused_with_its_own_error_and_nothing_stays_on_disk() {
     let c = world.add("c", Tier::Edge, &[]);
     world.join(c, &token);
     world.run(20 * SECOND);
-    assert_eq!(join_error(&world, c), Some(ErrorKind::Invite));
+    assert_eq!(join_error(&world, c), Some((ErrorKind::Invite, Some(ErrorDetail::InviteUsed))));
     assert!(world.node(c).networks().is_empty());
     let stored = harness::restored(&world.sims[c].journal);
     assert!(stored.networks.is_empty(), "a refused join leaves nothing");
@@ -119,11 +119,43 @@ fn an_expired_or_cancelled_invite_is_refused() {
     let b = world.add("b", Tier::Edge, &[]);
     world.join(b, &cancelled.token);
     world.run(20 * SECOND);
-    assert_eq!(join_error(&world, b), Some(ErrorKind::Invite));
+    assert_eq!(join_error(&world, b), Some((ErrorKind::Invite, Some(ErrorDetail::InviteCancelled))));
     world.run(60 * SECOND);
     let now = world.now;
-    assert_eq!(world.node(b).join(now, &short.token, None).unwrap_err().kind, ErrorKind::Invite);
+    let expired = world.node(b).join(now, &short.token, None).unwrap_err();
+    assert_eq!((expired.kind, expired.detail), (ErrorKind::Invite, Some(ErrorDetail::InviteExpired)));
     assert_eq!(world.node(b).join(now, "nfinvite1qqqq", None).unwrap_err().kind, ErrorKind::Invalid);
+}
+
+#[test]
+fn every_member_sees_what_became_of_each_invite() {
+    let (mut world, _, a, network) = home(28);
+    let token = world.invite(a, network);
+    let b = world.add("b", Tier::Edge, &[]);
+    world.join(b, &token);
+    let now = world.now;
+    let issue = |world: &mut World, lifetime_s| {
+        let options = netflow_overlay::node::InviteOptions { lifetime_s, tags: vec!["web".to_owned()] };
+        world.node(a).create_invite(now, &network, &options).unwrap().invite
+    };
+    let (short, long, other) = (issue(&mut world, 60), issue(&mut world, 3_600), issue(&mut world, 7_200));
+    world.node(a).cancel_invite(now, &network, &other).unwrap();
+    world.perform(a);
+    assert!(world.run_until(20 * SECOND, |world| world.is_up(b, network)));
+    world.run(70 * SECOND);
+    let (now, ids) = (world.now, (world.sims[a].id, world.sims[b].id));
+    let seen = world.node(b).invites(now, &network).unwrap();
+    assert!(seen.iter().all(|invite| invite.issuer == Issuer::Node(ids.0)));
+    let states: Vec<_> = seen.iter().map(|invite| (invite.invite, invite.state)).collect();
+    assert_eq!(states.len(), 4);
+    assert_eq!(states[0].1, InviteState::Used(ids.1), "a day, expires last");
+    assert_eq!(
+        states[1..],
+        [(other, InviteState::Cancelled), (long, InviteState::Open), (short, InviteState::Expired)]
+    );
+    assert_eq!(seen[2].tags, ["web"]);
+    let refused = world.node(b).cancel_invite(now, &network, &long).unwrap_err();
+    assert_eq!((refused.kind, refused.detail), (ErrorKind::Refused, Some(ErrorDetail::NotAdmin)));
 }
 
 #[test]
@@ -140,7 +172,8 @@ fn pitfall_21_a_thousand_concurrent_joins_with_one_invite_make_one_member() {
     }
     world.run(30 * SECOND);
     let joined = crowd.iter().filter(|id| world.is_up(**id, network)).count();
-    let refused = crowd.iter().filter(|id| join_error(&world, **id) == Some(ErrorKind::Invite)).count();
+    let refused =
+        crowd.iter().filter(|id| join_error(&world, **id).is_some_and(|(kind, _)| kind == ErrorKind::Invite)).count();
     assert_eq!((joined, refused), (1, 999));
     assert_eq!(world.members(a, network).len(), 2);
 }
@@ -208,7 +241,8 @@ fn play_with_a_crash(victim: Id, cut: usize, loss_percent: u32) -> bool {
         assert!(play.world.is_up(joiner, network), "{joiner} joins, victim {victim}, cut {cut}");
         play.world.join(d, &token);
         play.run(20 * SECOND);
-        assert_eq!(join_error(&play.world, d), Some(ErrorKind::Invite), "an invite is not used twice, cut {cut}");
+        let used = Some((ErrorKind::Invite, Some(ErrorDetail::InviteUsed)));
+        assert_eq!(join_error(&play.world, d), used, "an invite is not used twice, cut {cut}");
         play.world.sims[d].events.clear();
     }
     assert_eq!(play.world.members(a, network).len(), 3);

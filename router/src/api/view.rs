@@ -5,28 +5,29 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use netctl_api as api;
 use netctl_api::{ApiError, ErrorCode};
 use netflow_overlay::identity::{format_network_id, format_node_id};
-use netflow_overlay::node::{CommandError, ErrorKind, HostedInfo, PathInfo, PeerInfo, PeerSession};
+use netflow_overlay::node::{CommandError, ErrorDetail, ErrorKind, HostedInfo, PathInfo, PeerInfo, PeerSession};
 use netflow_overlay::policy::{Action, Policy, Proto, Rule, Selector};
 use netflow_wire::Tier;
 
 /// The node's errors in the codes of the API. Both lead to the same exit codes of `netctl`.
 pub(crate) fn error(error: CommandError) -> ApiError {
-    let says = |word: &str| error.message.contains(word);
-    let code = match error.kind {
+    let of_kind = match error.kind {
         ErrorKind::Failure => ErrorCode::Internal,
         ErrorKind::NotFound => ErrorCode::NotFound,
-        ErrorKind::Conflict if says("clash") => ErrorCode::Conflict,
         ErrorKind::Conflict => ErrorCode::Exists,
         ErrorKind::Invalid => ErrorCode::InvalidInput,
-        // The class is what programs act on; the finer code only names what the sentence says already.
-        ErrorKind::Invite if says("expired") => ErrorCode::InviteExpired,
-        ErrorKind::Invite if says("cancelled") => ErrorCode::InviteCancelled,
-        ErrorKind::Invite if says("used") => ErrorCode::InviteUsed,
-        ErrorKind::Invite => ErrorCode::InviteForeign,
+        ErrorKind::Invite => ErrorCode::Invite,
         ErrorKind::Offline => ErrorCode::Offline,
-        ErrorKind::Refused if says("admin") || says("owner") => ErrorCode::NotAdmin,
         ErrorKind::Refused => ErrorCode::Refused,
     };
+    let code = error.detail.map_or(of_kind, |detail| match detail {
+        ErrorDetail::Clash => ErrorCode::Conflict,
+        ErrorDetail::InviteUsed => ErrorCode::InviteUsed,
+        ErrorDetail::InviteExpired => ErrorCode::InviteExpired,
+        ErrorDetail::InviteCancelled => ErrorCode::InviteCancelled,
+        ErrorDetail::InviteForeign => ErrorCode::InviteForeign,
+        ErrorDetail::NotAdmin => ErrorCode::NotAdmin,
+    });
     ApiError { code, message: error.message, next: error.next }
 }
 
@@ -180,4 +181,30 @@ pub(crate) fn hosted(info: &HostedInfo) -> api::RelayedNetwork {
 
 pub(crate) fn small(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_of_an_error_comes_from_its_type_and_never_from_its_words() {
+        let details = [
+            (ErrorKind::Conflict, ErrorDetail::Clash, ErrorCode::Conflict),
+            (ErrorKind::Invite, ErrorDetail::InviteUsed, ErrorCode::InviteUsed),
+            (ErrorKind::Invite, ErrorDetail::InviteExpired, ErrorCode::InviteExpired),
+            (ErrorKind::Invite, ErrorDetail::InviteCancelled, ErrorCode::InviteCancelled),
+            (ErrorKind::Invite, ErrorDetail::InviteForeign, ErrorCode::InviteForeign),
+            (ErrorKind::Refused, ErrorDetail::NotAdmin, ErrorCode::NotAdmin),
+        ];
+        // A relay chooses the words of a refusal.
+        let words = "expired cancelled used clash admin owner";
+        for (kind, detail, code) in details {
+            assert_eq!(error(CommandError::new(kind, words).detail(detail)).code, code);
+            assert_eq!(code.exit_code(), kind.exit_code(), "the finer code means the same class");
+        }
+        assert_eq!(error(CommandError::new(ErrorKind::Refused, words)).code, ErrorCode::Refused);
+        assert_eq!(error(CommandError::new(ErrorKind::Invite, words)).code, ErrorCode::Invite);
+        assert_eq!(error(CommandError::new(ErrorKind::Conflict, words)).code, ErrorCode::Exists);
+    }
 }

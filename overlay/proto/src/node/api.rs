@@ -9,10 +9,10 @@ use std::net::SocketAddr;
 
 use netflow_wire::{NetworkId, NodeId, RelayInfo, Tier};
 
-pub use super::event::{CommandError, DownReason, ErrorKind, Event, NetworkPlan, PathInfo};
+pub use super::event::{CommandError, DownReason, ErrorDetail, ErrorKind, Event, NetworkPlan, PathInfo};
 pub use super::views::{
-    Counters, CreateOptions, InviteOptions, IssuedInvite, LinkStatus, MemberInfo, NetworkInfo, NetworkRelayInfo,
-    NetworkStateInfo, NodeStatus, PeerInfo, PeerSession,
+    Counters, CreateOptions, InviteInfo, InviteOptions, InviteState, IssuedInvite, Issuer, LinkStatus, MemberInfo,
+    NetworkInfo, NetworkRelayInfo, NetworkStateInfo, NodeStatus, PeerInfo, PeerSession,
 };
 use crate::identity::NodeKeys;
 pub use crate::relay::{Grant, HostedInfo, LinkId, Quota, RelayConfig, RelayStatus};

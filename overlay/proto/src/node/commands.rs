@@ -4,7 +4,7 @@ use ed25519_dalek::SigningKey;
 use netflow_wire::{InviteId, NetworkId, NodeId, RelayInfo};
 use zeroize::Zeroizing;
 
-use super::api::{CommandError, DownReason, ErrorKind, InviteOptions, IssuedInvite, Persist, RelayConfig};
+use super::api::{CommandError, DownReason, ErrorDetail, ErrorKind, InviteOptions, IssuedInvite, Persist, RelayConfig};
 use super::create::failed;
 use super::join::pending_bytes;
 use super::network::{Network, Phase, owner_to_bytes};
@@ -82,7 +82,9 @@ impl Node {
         }
         let parsed =
             InviteToken::parse(text).map_err(|error| CommandError::new(ErrorKind::Invalid, error.to_string()))?;
-        parsed.check(now).map_err(|error| CommandError::new(ErrorKind::Invite, error.to_string()))?;
+        parsed.check(now).map_err(|error| {
+            CommandError::new(ErrorKind::Invite, error.to_string()).detail(ErrorDetail::InviteExpired)
+        })?;
         let id = parsed.network;
         let under_way = |network: &Network| network.joining().is_some_and(|joining| joining.token.id() == parsed.id());
         match self.networks.get_mut(&id) {
@@ -330,11 +332,11 @@ impl Node {
             _ if !needs_owner && is_admin => &self.keys.node,
             _ if needs_owner => {
                 let text = "only the owner of the network may do this, and the owner key is not on this node";
-                return Err(CommandError::new(ErrorKind::Refused, text).next("sudo netctl restore FILE"));
+                return Err(not_admin(text).next("sudo netctl restore FILE"));
             }
             _ => {
                 let text = "this node is not an admin of the network";
-                return Err(CommandError::new(ErrorKind::Refused, text).next("netctl members"));
+                return Err(not_admin(text).next("netctl members"));
             }
         };
         let mut raws = Vec::new();
@@ -354,6 +356,10 @@ impl Node {
         }
         error.map_or(Ok(()), Err)
     }
+}
+
+fn not_admin(text: &str) -> CommandError {
+    CommandError::new(ErrorKind::Refused, text).detail(ErrorDetail::NotAdmin)
 }
 
 fn no_network() -> CommandError {

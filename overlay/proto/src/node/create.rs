@@ -5,7 +5,7 @@ use ipnet::Ipv4Net;
 use netflow_wire::control::MAX_RELAYS;
 use netflow_wire::{NetworkId, RelayInfo};
 
-use super::api::{CommandError, CreateOptions, ErrorKind, Persist};
+use super::api::{CommandError, CreateOptions, ErrorDetail, ErrorKind, Persist};
 use super::network::{Network, Phase, owner_to_bytes};
 use super::{MAX_NETWORKS, Node};
 use crate::identity::Secret;
@@ -84,21 +84,21 @@ impl Node {
     fn choose_prefix(&mut self, options: &CreateOptions) -> Result<(SigningKey, Ipv4Net), CommandError> {
         let mut taken = options.avoid.clone();
         taken.extend(self.networks.values().filter_map(|network| network.plan.as_ref().map(|plan| plan.ipv4_prefix)));
-        let clash = |prefix: &Ipv4Net| taken.iter().any(|other| other.contains(prefix) || prefix.contains(other));
+        let clashes = |prefix: &Ipv4Net| taken.iter().any(|other| other.contains(prefix) || prefix.contains(other));
         for _ in 0..OWNER_TRIES {
             let seed = Secret::<32>::generate(self.rng.as_mut());
             let owner = SigningKey::from_bytes(seed.expose());
             let derived = crate::netlog::default_ipv4_prefix(&network_id(&owner.verifying_key().to_bytes()));
             let prefix = options.ipv4_prefix.unwrap_or(derived);
-            if !clash(&prefix) {
+            if !clashes(&prefix) {
                 return Ok((owner, prefix));
             }
             if options.ipv4_prefix.is_some() {
                 let text = format!("{prefix} is in use on this host or by another network of this node");
-                return Err(CommandError::new(ErrorKind::Conflict, text).next("netctl networks"));
+                return Err(clash(text).next("netctl networks"));
             }
         }
-        Err(CommandError::new(ErrorKind::Conflict, "no /16 of 100.64.0.0/10 is free on this host"))
+        Err(clash("no /16 of 100.64.0.0/10 is free on this host").next("netctl doctor"))
     }
 
     /// Genesis, first member, first admin, relays, policy: all by the owner's key, which is not needed every day after that.
@@ -135,5 +135,10 @@ pub(super) fn failed(error: LogError) -> CommandError {
         LogError::Entry(_) => ErrorKind::Invalid,
         LogError::OtherNetwork | LogError::BrokenChain | LogError::NoGenesis => ErrorKind::Failure,
     };
-    CommandError::new(kind, error.to_string())
+    let told = CommandError::new(kind, error.to_string());
+    if error == LogError::NotAuthorized { told.detail(ErrorDetail::NotAdmin) } else { told }
+}
+
+fn clash(text: impl Into<String>) -> CommandError {
+    CommandError::new(ErrorKind::Conflict, text).detail(ErrorDetail::Clash)
 }

@@ -200,12 +200,31 @@ impl ErrorKind {
     }
 }
 
+/// What exactly it was, where programs act on more than the class.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ErrorDetail {
+    /// Addresses clash with those of this host or of another network ([`ErrorKind::Conflict`]).
+    Clash,
+    /// The invite was used before ([`ErrorKind::Invite`]).
+    InviteUsed,
+    /// Its time is over.
+    InviteExpired,
+    /// An admin cancelled it.
+    InviteCancelled,
+    /// No relay it names knows it.
+    InviteForeign,
+    /// Needs the owner or an admin of the network ([`ErrorKind::Refused`]).
+    NotAdmin,
+}
+
 /// A command that failed: what, why, and what to type next. Nothing was changed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct CommandError {
     /// Class.
     pub kind: ErrorKind,
+    /// What exactly, where it matters. Never guessed from words: those of a refusal are the relay's.
+    pub detail: Option<ErrorDetail>,
     /// What and why, one line, no secret in it.
     pub message: String,
     /// The next command, when one helps.
@@ -215,7 +234,14 @@ pub struct CommandError {
 impl CommandError {
     /// An error without advice.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), next: None }
+        Self { kind, detail: None, message: message.into(), next: None }
+    }
+
+    /// The same error, told more exactly.
+    #[must_use]
+    pub const fn detail(mut self, detail: ErrorDetail) -> Self {
+        self.detail = Some(detail);
+        self
     }
 
     /// The same error with the command that helps.

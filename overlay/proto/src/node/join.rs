@@ -9,7 +9,7 @@ use netflow_wire::control::{ControlMessage, join_reason};
 use netflow_wire::{InviteId, NetworkId, NodeId};
 
 use super::Node;
-use super::api::{CommandError, ErrorKind, Event, LinkId, Persist};
+use super::api::{CommandError, ErrorDetail, ErrorKind, Event, LinkId, Persist};
 use super::network::{Joining, Network, Phase};
 use super::sync::Origin;
 use crate::invite::InviteToken;
@@ -113,7 +113,14 @@ impl Node {
             join_reason::REVOKED => (ErrorKind::Refused, "ask an admin to readmit this node"),
             _ => (ErrorKind::Invite, "ask for a new invite"),
         };
-        let error = CommandError::new(kind, format!("the network refused this node: {text}")).next(advice);
+        let mut error = CommandError::new(kind, format!("the network refused this node: {text}")).next(advice);
+        error.detail = match reason {
+            join_reason::UNKNOWN => Some(ErrorDetail::InviteForeign),
+            join_reason::USED => Some(ErrorDetail::InviteUsed),
+            join_reason::EXPIRED => Some(ErrorDetail::InviteExpired),
+            join_reason::CANCELLED => Some(ErrorDetail::InviteCancelled),
+            _ => None,
+        };
         self.forget_network(now, &id);
         self.outbox.event(Event::JoinFailed { network: id, error });
     }

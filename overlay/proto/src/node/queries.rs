@@ -2,15 +2,16 @@
 
 use std::net::IpAddr;
 
-use netflow_wire::{NetworkId, NodeId};
+use netflow_wire::{InviteId, NetworkId, NodeId};
 
 use super::Node;
 use super::api::{
-    CommandError, LinkStatus, MemberInfo, NetworkInfo, NetworkRelayInfo, NetworkStateInfo, NodeStatus, PathInfo,
-    PeerInfo, PeerSession, RelayStatus,
+    CommandError, InviteInfo, InviteState, Issuer, LinkStatus, MemberInfo, NetworkInfo, NetworkRelayInfo,
+    NetworkStateInfo, NodeStatus, PathInfo, PeerInfo, PeerSession, RelayStatus,
 };
 use super::links::Attachment;
 use super::network::{Network, Phase};
+use crate::netlog::{Invite, InviteStatus};
 use crate::policy::Policy;
 use crate::relay::RelayServer;
 use crate::session::{PeerRef, SessionInfo, Suite};
@@ -101,6 +102,41 @@ impl Node {
             is_self: member.node == self.id,
         };
         Ok(state.members().values().map(info).collect())
+    }
+
+    /// Nodes that were revoked and not readmitted.
+    ///
+    /// # Errors
+    /// No such network.
+    pub fn revoked_nodes(&self, network: &NetworkId) -> Result<Vec<NodeId>, CommandError> {
+        Ok(self.network(network)?.log.state().revoked().keys().copied().collect())
+    }
+
+    /// For `netctl invites`: all that the log holds, the one that expires last first.
+    ///
+    /// # Errors
+    /// No such network.
+    pub fn invites(&self, now: Now, network: &NetworkId) -> Result<Vec<InviteInfo>, CommandError> {
+        let state = self.network(network)?.log.state();
+        let info = |(id, invite): (&InviteId, &Invite)| InviteInfo {
+            invite: *id,
+            issuer: if state.owner() == Some(invite.issuer) {
+                Issuer::Owner
+            } else {
+                Issuer::Node(NodeId(invite.issuer))
+            },
+            expires_unix_s: invite.expires_unix_s,
+            tags: invite.tags.clone(),
+            state: match invite.status {
+                InviteStatus::Used(node) => InviteState::Used(node),
+                InviteStatus::Open if now.unix_s <= invite.expires_unix_s => InviteState::Open,
+                InviteStatus::Open => InviteState::Expired,
+                InviteStatus::Cancelled => InviteState::Cancelled,
+            },
+        };
+        let mut invites: Vec<InviteInfo> = state.invites().iter().map(info).collect();
+        invites.sort_by_key(|invite| std::cmp::Reverse(invite.expires_unix_s));
+        Ok(invites)
     }
 
     /// For `netctl peers`: members with a path or a session.

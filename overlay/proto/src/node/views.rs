@@ -53,6 +53,43 @@ impl std::fmt::Debug for IssuedInvite {
     }
 }
 
+/// An invite in `netctl invites`. Public: every member can see it, and only the token joins.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct InviteInfo {
+    /// Which.
+    pub invite: InviteId,
+    /// Who made it, and alone redeems it.
+    pub issuer: Issuer,
+    /// When it expires, seconds since 1970.
+    pub expires_unix_s: u64,
+    /// Tags the new member gets.
+    pub tags: Vec<String>,
+    /// What became of it.
+    pub state: InviteState,
+}
+
+/// Who made an invite.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Issuer {
+    /// The owner, with the key of the network.
+    Owner,
+    /// An admin; perhaps not one any more.
+    Node(NodeId),
+}
+
+/// What became of an invite.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum InviteState {
+    /// Can be used.
+    Open,
+    /// This node came with it.
+    Used(NodeId),
+    /// Its time was over before anybody used it.
+    Expired,
+    /// Withdrawn by an admin.
+    Cancelled,
+}
+
 /// Own state, for `netctl status`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NodeStatus {
