@@ -5,7 +5,7 @@ use netchain_consensus::twin::MemoryChain;
 use netchain_consensus::{
     Application, Block, CertifiedBlock, Draft, Invalid, Rules, Tendermint, ThresholdParam, ThresholdParams, Tip,
 };
-use netchain_sim::{Scenario, Twin, World};
+use netchain_sim::{Lie, Scenario, Twin, World};
 use netchain_types::Certificate;
 
 fn env(name: &str) -> Option<u64> {
@@ -65,6 +65,14 @@ fn six_of_twenty_one_dead_go_on_seven_stop_and_the_seventh_brings_them_back() {
     assert!(run(back).unwrap().heights.0 >= 3);
 }
 
+#[test]
+fn twenty_one_bear_six_liars_under_loss() {
+    let lies = [Lie::Equivocate, Lie::Withhold, Lie::BadBlock, Lie::Late, Lie::Equivocate, Lie::BadBlock];
+    let liars = lies.iter().enumerate().map(|(i, lie)| (i * 3, *lie)).collect();
+    let scenario = Scenario { liars, loss_pm: 150, heal_us: 8_000_000, end_us: 90_000_000, ..Scenario::calm(6, 21) };
+    println!("{:?}", run(scenario).unwrap_or_else(|what| panic!("{what}")));
+}
+
 /// Mutation: 14 of 21 decide.
 struct Fourteen;
 
@@ -97,6 +105,7 @@ fn crashing(seed: u64, lying_disks: bool) -> Scenario {
 fn mutation_no_fsync_is_caught() {
     run(crashing(1, false)).unwrap();
     let caught = (1..=10).find_map(|seed| run(crashing(seed, true)).err()).expect("no run without fsync was caught");
+    println!("{caught}");
     assert!(caught.contains("double-sign") || caught.contains("evidence"), "{caught}");
 }
 
@@ -158,6 +167,7 @@ fn mutation_local_round_in_state_is_caught() {
         let fine = run(lossy(seed)).unwrap();
         World::<LocalRound, Tendermint>::new(lossy(seed)).run().err().map(|what| (what, fine.rounds_differ))
     });
-    let (what, _) = caught.expect("no run with the local round in state was caught");
+    let (what, differ) = caught.expect("no run with the local round in state was caught");
+    println!("{what} (certificates of one block with different rounds: {differ})");
     assert!(what.contains("agreement") || what.contains("state root"), "{what}");
 }
