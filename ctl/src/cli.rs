@@ -53,6 +53,13 @@ pub(crate) enum Command {
     CreateNetwork(CreateNetwork),
     /// Make a one-shot invite: text, and a QR code on a terminal
     Invite(Invite),
+    /// List the invites of the network and what became of them
+    Invites,
+    /// Withdraw an invite that was not used yet
+    InviteCancel {
+        /// Id of the invite as `netctl invites` shows it, or a beginning of it that only one invite has
+        invite: String,
+    },
     /// Join a network; the token is read from a prompt, --file or stdin
     Join(Join),
     /// List the networks of this node
@@ -71,7 +78,11 @@ pub(crate) enum Command {
         force: bool,
     },
     /// List the members of the network
-    Members,
+    Members {
+        /// List the revoked nodes too
+        #[arg(long)]
+        all: bool,
+    },
     /// Shut a member out, by its key, within seconds and for good
     Revoke {
         /// Name, address or node id of the member
@@ -269,11 +280,13 @@ impl Command {
             Self::Status => "status",
             Self::CreateNetwork(_) => "create-network",
             Self::Invite(_) => "invite",
+            Self::Invites => "invites",
+            Self::InviteCancel { .. } => "invite-cancel",
             Self::Join(_) => "join",
             Self::Networks => "networks",
             Self::Switch { .. } => "switch",
             Self::Leave { .. } => "leave",
-            Self::Members => "members",
+            Self::Members { .. } => "members",
             Self::Revoke { .. } => "revoke",
             Self::Tag(_) => "tag",
             Self::Rename { .. } => "rename",

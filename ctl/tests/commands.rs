@@ -15,6 +15,8 @@ const COMMANDS: &[(&[&str], &str)] = &[
     (&["down"], "down"),
     (&["create-network", "home"], "network.create"),
     (&["invite"], "network.invite"),
+    (&["invites"], "network.invites"),
+    (&["invite-cancel", "nfinv1qabc"], "network.invite_cancel"),
     (&["networks"], "network.list"),
     (&["switch", "work"], "network.switch"),
     (&["leave", "work"], "network.leave"),
@@ -156,6 +158,26 @@ fn pitfall_29_an_invite_file_is_private_and_the_token_is_not_shown() {
     assert_eq!(run.code, 6);
     run.error_line();
     assert_eq!(daemon.seen().len(), asked, "no invite is made when its file cannot be written");
+}
+
+#[test]
+fn invites_tell_what_became_of_them_and_are_cancelled_by_the_id_shown() {
+    let daemon = Daemon::healthy();
+    let shown = daemon.netctl(&["invites"]).stdout;
+    assert!(shown.lines().any(|line| line.contains("used by bob") && line.contains("web")), "{shown}");
+    assert!(shown.lines().any(|line| line.contains("open") && line.contains("owner")), "{shown}");
+    let id = shown.lines().find(|line| line.contains("open")).unwrap().split_whitespace().next().unwrap().to_owned();
+    assert_eq!(daemon.netctl(&["invite-cancel", &id]).code, 0);
+    let sent = daemon.seen().last().unwrap()["params"]["invite"].as_str().unwrap().to_owned();
+    assert!("nfinv1qxyzxyzxyzxyzxyzxyz".starts_with(&sent) && sent.len() > 10, "{sent}");
+}
+
+#[test]
+fn revoked_nodes_are_a_note_and_with_all_a_list() {
+    let daemon = Daemon::healthy();
+    let note = daemon.netctl(&["members"]).stdout;
+    assert!(note.contains("1 node is revoked; see: netctl members --all") && !note.contains("nf1qeve"), "{note}");
+    assert!(daemon.netctl(&["members", "--all"]).stdout.lines().any(|line| line == "revoked: nf1qeve"));
 }
 
 #[test]

@@ -53,6 +53,8 @@ fn every_command_reports_the_daemons_error() {
         &["status"],
         &["create-network", "x"],
         &["invite"],
+        &["invites"],
+        &["invite-cancel", "x"],
         &["join"],
         &["networks"],
         &["switch", "x"],

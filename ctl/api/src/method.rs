@@ -58,6 +58,10 @@ methods! {
     "network.invite" NetworkInvite(NetworkInviteParams) -> NetworkInviteResult, NoEvent;
     /// Joins the network of an invite; events tell the progress.
     "network.join" NetworkJoin(NetworkJoinParams) -> NetworkJoinResult, JoinEvent;
+    /// The invites of a network and what became of them.
+    "network.invites" NetworkInvites(NetworkInvitesParams) -> NetworkInvitesResult, NoEvent;
+    /// Withdraws an invite that was not used yet. Owner and admins only.
+    "network.invite_cancel" NetworkInviteCancel(NetworkInviteCancelParams) -> NetworkInviteCancelResult, NoEvent;
     /// The networks of this node.
     "network.list" NetworkList(NetworkListParams) -> NetworkListResult, NoEvent;
     /// Chooses the network that commands mean when they name none.

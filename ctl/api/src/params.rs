@@ -71,6 +71,25 @@ impl Default for NetworkInviteParams {
     }
 }
 
+/// Parameters of `network.invites`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NetworkInvitesParams {
+    /// Which network; the active one if absent.
+    pub network: Option<String>,
+}
+
+/// Parameters of `network.invite_cancel`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkInviteCancelParams {
+    /// Which network; the active one if absent.
+    #[serde(default)]
+    pub network: Option<String>,
+    /// The `nfinv1...` id of the invite, or a beginning of it that only one invite of the network has.
+    pub invite: String,
+}
+
 /// Parameters of `network.join`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

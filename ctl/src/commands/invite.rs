@@ -1,11 +1,15 @@
 //! `netctl invite`: the one command that prints a secret, because handing it over is its purpose.
 
-use netctl_api::{NetworkInviteParams, NetworkInviteResult};
+use comfy_table::Cell;
+use netctl_api::{
+    InviteInfo, InviteState, NetworkInviteCancelParams, NetworkInviteParams, NetworkInviteResult, NetworkInvitesParams,
+};
 use serde::Serialize;
 
 use super::Context;
 use crate::cli::Invite;
 use crate::failure::Failure;
+use crate::output::{cell, verdict};
 use crate::secrets::write_new_file;
 use crate::{qr, text};
 
@@ -48,6 +52,46 @@ pub(super) fn invite(ctx: &Context<'_>, options: &Invite) -> Result<u8, Failure>
         let until = text::date(written.expires_unix_s);
         ctx.out
             .line(format!("invite to {}, for one node, until {until}: written to {}", written.network, written.output))
+    })
+}
+
+/// `netctl invites`.
+pub(super) fn list(ctx: &Context<'_>) -> Result<u8, Failure> {
+    ctx.ask(NetworkInvitesParams { network: ctx.network() }, |result| {
+        let header = ["INVITE", "STATE", "EXPIRES", "ISSUED BY", "TAGS"];
+        ctx.out.table(&header, result.invites.iter().map(row).collect(), "no invites; try: netctl invite")
+    })
+}
+
+fn row(invite: &InviteInfo) -> Vec<Cell> {
+    let used = || format!("used by {}", invite.used_by.as_deref().map_or_else(|| "-".to_owned(), short_name));
+    let state = match invite.state {
+        InviteState::Open => verdict("open", Some(true)),
+        InviteState::Used => cell(used()),
+        InviteState::Expired => cell("expired"),
+        InviteState::Cancelled => cell("cancelled"),
+        InviteState::Unknown => cell("unknown"),
+    };
+    vec![
+        cell(text::short_id(&invite.invite)),
+        state,
+        cell(text::date(invite.expires_unix_s)),
+        cell(short_name(&invite.issued_by)),
+        cell(invite.tags.join(",")),
+    ]
+}
+
+/// A member's name as it is, a node id short.
+fn short_name(name: &str) -> String {
+    if name.starts_with("nf1") { text::short_id(name) } else { name.to_owned() }
+}
+
+/// `netctl invite-cancel`.
+pub(super) fn cancel(ctx: &Context<'_>, invite: &str) -> Result<u8, Failure> {
+    // What the table shows ends in dots.
+    let invite = invite.trim_end_matches(['.', '\u{2026}']).to_owned();
+    ctx.ask(NetworkInviteCancelParams { network: ctx.network(), invite }, |result| {
+        ctx.out.line(format!("invite {} to {} is cancelled", text::short_id(&result.invite), result.network))
     })
 }
 

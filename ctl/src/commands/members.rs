@@ -13,14 +13,18 @@ use crate::output::{cell, optional, verdict};
 use crate::text::{duration, short_id};
 
 /// `netctl members`.
-pub(super) fn list(ctx: &Context<'_>) -> Result<u8, Failure> {
+pub(super) fn list(ctx: &Context<'_>, all: bool) -> Result<u8, Failure> {
     ctx.ask(MembersListParams { network: ctx.network() }, |result| {
         let header = ["NAME", "IPV4", "IPV6", "ROLE", "TAGS", "STATE", "NODE"];
         ctx.out.table(&header, result.members.iter().map(row).collect(), "no members")?;
-        if !result.revoked.is_empty() {
-            ctx.out.line(format!("revoked: {}", result.revoked.len()))?;
+        if all {
+            return result.revoked.iter().try_for_each(|node| ctx.out.line(format!("revoked: {node}")));
         }
-        Ok(())
+        match result.revoked.len() {
+            0 => Ok(()),
+            1 => ctx.out.line("1 node is revoked; see: netctl members --all"),
+            count => ctx.out.line(format!("{count} nodes are revoked; see: netctl members --all")),
+        }
     })
 }
 

@@ -188,6 +188,17 @@ pub fn healthy_replies(request: &Value) -> Vec<Reply> {
             id,
             json!({"network": "home", "network_id": home_id, "invite": "1f2e", "token": TOKEN, "expires_unix_s": 1_795_226_700u64, "tags": p.tags}),
         ),
+        Call::NetworkInvites(_) => typed::<NetworkInvitesParams>(
+            id,
+            json!({"network": "home", "network_id": home_id, "invites": [
+                {"invite": "nfinv1qxyzxyzxyzxyzxyzxyz", "issued_by": "owner", "expires_unix_s": 1_795_226_700u64, "state": "open"},
+                {"invite": "nfinv1qabcabcabcabcabcabc", "issued_by": "alice", "expires_unix_s": 1_795_226_700u64, "state": "used",
+                 "used_by": "bob", "tags": ["web"]}
+            ]}),
+        ),
+        Call::NetworkInviteCancel(p) => {
+            typed::<NetworkInviteCancelParams>(id, json!({"network": "home", "invite": p.invite}))
+        }
         Call::NetworkJoin(_) => {
             let event =
                 |stage, text: &str| Reply::event::<NetworkJoinParams>(id, &JoinEvent { stage, text: text.into() });

@@ -1,6 +1,7 @@
 //! The methods of the control API. Each command drains the node's outputs before it answers, so nothing is shown that is not stored.
 
 mod admin;
+mod invites;
 mod networks;
 mod query;
 mod select;
@@ -39,6 +40,10 @@ impl Daemon {
             Call::NetworkCreate(params) => self.create(params, sink).await?,
             Call::NetworkJoin(params) => self.join(params, sink).await?,
             Call::NetworkInvite(params) => finish!(sink, netctl_api::NetworkInviteParams, self.invite(params).await?),
+            Call::NetworkInvites(params) => finish!(sink, netctl_api::NetworkInvitesParams, self.invites(params)),
+            Call::NetworkInviteCancel(params) => {
+                finish!(sink, netctl_api::NetworkInviteCancelParams, self.cancel_invite(params).await?);
+            }
             Call::NetworkList(_) => finish!(sink, netctl_api::NetworkListParams, Ok(self.list())),
             Call::NetworkSwitch(params) => finish!(sink, netctl_api::NetworkSwitchParams, self.switch(params).await?),
             Call::NetworkLeave(params) => finish!(sink, netctl_api::NetworkLeaveParams, self.leave(params).await?),

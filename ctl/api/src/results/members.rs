@@ -57,7 +57,7 @@ pub struct MembersRevokeResult {
     pub node: String,
     /// Its name.
     pub name: String,
-    /// Members and relays the entry was sent to at once; the others learn it by gossip.
+    /// Nodes the entry went to at once: relays that serve the network and members with a session. The others learn it from them.
     pub told: u32,
 }
 

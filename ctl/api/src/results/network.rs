@@ -31,6 +31,62 @@ pub struct NetworkInviteResult {
     pub tags: Vec<String>,
 }
 
+/// What became of an invite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InviteState {
+    /// Can be used.
+    Open,
+    /// A node came with it.
+    Used,
+    /// Its time was over before anybody used it.
+    Expired,
+    /// Withdrawn by an admin.
+    Cancelled,
+    /// A state this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// One invite of a network. The token is on no disk and cannot be shown again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InviteInfo {
+    /// `nfinv1...`.
+    pub invite: String,
+    /// Name of the member that issued it, `owner` where the owner key signed, else a node id.
+    pub issued_by: String,
+    /// End of its life, seconds since 1970 UTC.
+    pub expires_unix_s: u64,
+    /// What became of it.
+    pub state: InviteState,
+    /// Name of the member that came with it, or the id of a node that is none any more.
+    #[serde(default)]
+    pub used_by: Option<String>,
+    /// Tags the new member gets.
+    #[serde(default)]
+    pub tags: Vec<String>,
+}
+
+/// Result of `network.invites`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NetworkInvitesResult {
+    /// Name of the network.
+    pub network: String,
+    /// Its id.
+    pub network_id: String,
+    /// Invites, the one that expires last first.
+    pub invites: Vec<InviteInfo>,
+}
+
+/// Result of `network.invite_cancel`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NetworkInviteCancelResult {
+    /// Name of the network.
+    pub network: String,
+    /// The `nfinv1...` id of the invite.
+    pub invite: String,
+}
+
 /// How far a join is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

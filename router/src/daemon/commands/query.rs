@@ -146,6 +146,7 @@ impl Daemon {
     pub(super) fn members(&self, params: MembersListParams) -> Result<MembersListResult, ApiError> {
         let network = self.select(params.network.as_deref())?;
         let members = self.node.members(&network.network).map_err(view::error)?;
+        let revoked = self.node.revoked_nodes(&network.network).map_err(view::error)?;
         let peers = self.node.peers(self.now(), &network.network).map_err(view::error)?;
         let mut members =
             members.iter().map(|member| show_member(member, &peers, network.is_owner)).collect::<Vec<_>>();
@@ -154,7 +155,7 @@ impl Daemon {
             network: network.name,
             network_id: format_network_id(&network.network),
             members,
-            revoked: Vec::new(),
+            revoked: revoked.iter().map(format_node_id).collect(),
         })
     }
 
