@@ -89,6 +89,8 @@ fn only_the_owner_appoints_and_a_removed_admin_can_do_nothing_more() {
     // The owner key moves to another member and works there.
     let seed = world.node(a).owner_key(&network).unwrap();
     assert_eq!(kind(world.node(b).import_owner(now, &network, &[7; 32])), ErrorKind::Invalid);
+    // A node that is out gets no entries any more: there the key would sign numbers twice.
+    assert_eq!(kind(world.node(c).import_owner(now, &network, &seed)), ErrorKind::Refused);
     world.node(b).import_owner(now, &network, &seed).unwrap();
     world.perform(b);
     world.restart(b);

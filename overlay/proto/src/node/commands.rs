@@ -254,15 +254,17 @@ impl Node {
         Ok(Zeroizing::new(owner.to_bytes()))
     }
 
-    /// Puts an owner key back on a node that is a member.
+    /// Puts an owner key back on a node that is a member, and so has the log the key goes on signing.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when it is not the owner's key.
+    /// [`ErrorKind::Invalid`] when it is not the owner's key; not a member, not yet, or not any more.
     pub fn import_owner(&mut self, _now: Now, network: &NetworkId, seed: &[u8; 32]) -> Result<(), CommandError> {
         let owner = SigningKey::from_bytes(seed);
         if network_id(&owner.verifying_key().to_bytes()) != *network {
             return Err(CommandError::new(ErrorKind::Invalid, "this is not the owner key of the network"));
         }
+        // Beside a log that is not whole, the key would sign numbers it used before, which freezes it for everybody.
+        self.member_network(network)?;
         let bytes = owner_to_bytes(&owner);
         self.network_mut(network)?.owner = Some(owner);
         self.outbox.persist(Persist::NetworkSecret { network: *network, bytes });

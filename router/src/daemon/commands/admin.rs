@@ -1,12 +1,15 @@
 //! Requests of owners and admins.
 
+use std::collections::BTreeSet;
+
 use netctl_api::{
     AdminsAddParams, AdminsRemoveParams, ApiError, ErrorCode, MemberChanged, MembersRenameParams, MembersRevokeParams,
     MembersRevokeResult, MembersTagParams, NetworkExportOwnerParams, NetworkImportOwnerParams,
     NetworkImportOwnerResult, OwnerExport, PolicyGetParams, PolicyResult, PolicySetParams, Secret,
 };
 use netflow_overlay::identity::{format_network_id, format_node_id};
-use netflow_overlay::node::{CommandError, MemberInfo, NetworkInfo};
+use netflow_overlay::node::{CommandError, MemberInfo, NetworkInfo, PeerInfo};
+use netflow_wire::NodeId;
 use zeroize::Zeroizing;
 
 use super::networks::try_api;
@@ -26,13 +29,12 @@ impl Daemon {
         let peers = self.node.peers(self.now(), &network.network).unwrap_or_default();
         let revoked = self.node.revoke(self.now(), &network.network, &member.node);
         try_api!(self.done(revoked).await?);
-        let sessions = peers.iter().filter(|peer| peer.session.is_some() && peer.node != member.node).count();
-        let relays = network.relays.iter().filter(|relay| relay.attached).count();
+        let told = told(&network, &peers, &member.node);
         Ok(Ok(MembersRevokeResult {
             network: network.name,
             node: format_node_id(&member.node),
             name: member.name,
-            told: view::small(sessions + relays),
+            told: view::small(told),
         }))
     }
 
@@ -110,11 +112,32 @@ impl Daemon {
         if hex::decode_to_slice(params.owner_key.expose(), seed.as_mut_slice()).is_err() {
             return Ok(Err(ApiError::new(ErrorCode::InvalidInput, "the owner key is not 64 hexadecimal digits")));
         }
-        let network = try_api!(self.select(Some(&params.network)));
+        let network = try_api!(self.select(Some(&params.network)).map_err(|error| no_log(error, &params.name)));
         let imported = self.node.import_owner(self.now(), &network.network, &seed);
         try_api!(self.done(imported).await?);
         Ok(self.network_info(&network.network).map(|network| NetworkImportOwnerResult { network }))
     }
+}
+
+/// Nodes a revocation went to at once, the one that is out left out: relays that serve the network, and members with a session. A relay
+/// may be a member too.
+fn told(network: &NetworkInfo, peers: &[PeerInfo], revoked: &NodeId) -> usize {
+    let relays = network.relays.iter().filter(|relay| relay.attached).map(|relay| relay.relay.node);
+    let members = peers.iter().filter(|peer| peer.session.is_some()).map(|peer| peer.node);
+    relays.chain(members).filter(|node| node != revoked).collect::<BTreeSet<_>>().len()
+}
+
+/// A backup holds the key and not the log: what to do on a node that has neither.
+fn no_log(error: ApiError, name: &str) -> ApiError {
+    if error.code != ErrorCode::NotFound {
+        return error;
+    }
+    let text = format!(
+        "this node is not in network {:.80}, and the owner key is of use only beside its log; restore on a member, or join \
+         with an invite of an admin first",
+        name.escape_debug()
+    );
+    ApiError::new(ErrorCode::NotFound, text).next("netctl join, then sudo netctl restore FILE")
 }
 
 /// Members of the group may use the network, but not take its key away.
@@ -124,4 +147,63 @@ fn require_root(uid: u32) -> Result<(), ApiError> {
     }
     Err(ApiError::new(ErrorCode::Permission, "only root may move the owner key")
         .next("sudo netctl backup FILE, or sudo netctl restore FILE"))
+}
+
+#[cfg(test)]
+mod tests {
+    use netflow_overlay::node::{NetworkRelayInfo, NetworkStateInfo, PeerSession};
+    use netflow_wire::{NetworkId, RelayInfo, Tier};
+
+    use super::*;
+
+    fn node(byte: u8) -> NodeId {
+        NodeId([byte; 32])
+    }
+
+    fn relay(byte: u8, attached: bool) -> NetworkRelayInfo {
+        let relay = RelayInfo { node: node(byte), tier: Tier::Central, addrs: Vec::new() };
+        NetworkRelayInfo { relay, linked: attached, attached, quota: None }
+    }
+
+    fn peer(byte: u8, has_session: bool) -> PeerInfo {
+        let session = PeerSession { suite: "", hybrid_pq: true, age_us: 0, tx_bytes: 0, rx_bytes: 0, idle_us: None };
+        PeerInfo {
+            node: node(byte),
+            name: String::new(),
+            addresses: Vec::new(),
+            session: has_session.then_some(session),
+            path: None,
+            reason: String::new(),
+            rtt_us: None,
+            alternatives: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn told_counts_each_node_the_revocation_went_to_once() {
+        let network = NetworkInfo {
+            network: NetworkId([0; 32]),
+            name: String::new(),
+            state: NetworkStateInfo::Up,
+            plan: None,
+            members: 5,
+            is_admin: true,
+            is_owner: true,
+            // 1 serves and is a member too, 2 serves, 3 does not.
+            relays: vec![relay(1, true), relay(2, true), relay(3, false)],
+        };
+        let peers = [peer(1, true), peer(4, true), peer(5, false), peer(6, true)];
+        assert_eq!(told(&network, &peers, &node(6)), 3);
+        assert_eq!(told(&network, &peers, &node(2)), 3, "a relay that is out does not count");
+    }
+
+    #[test]
+    fn a_restore_on_a_node_without_the_log_says_where_to_do_it() {
+        let error = no_log(ApiError::new(ErrorCode::NotFound, "no network"), "home");
+        assert!(error.message.contains("home") && error.message.contains("on a member"), "{error}");
+        assert_eq!(
+            (error.code, error.next.as_deref().map(|next| next.starts_with("netctl join"))),
+            (ErrorCode::NotFound, Some(true))
+        );
+    }
 }
