@@ -50,7 +50,7 @@ fn row(member: &MemberInfo) -> Vec<Cell> {
 pub(super) fn revoke(ctx: &Context<'_>, member: &str) -> Result<u8, Failure> {
     ctx.ask(MembersRevokeParams { network: ctx.network(), member: member.to_owned() }, |result| {
         ctx.out.line(format!(
-            "{} ({}) revoked from {}; told {} nodes at once, the others learn it from them",
+            "{} ({}) revoked from {}; nodes told at once: {}, the others learn it from them",
             result.name,
             short_id(&result.node),
             result.network,

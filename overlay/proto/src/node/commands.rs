@@ -66,7 +66,8 @@ impl Node {
     /// # Errors
     /// Not an admin, unknown or used invite.
     pub fn cancel_invite(&mut self, now: Now, network: &NetworkId, invite: &InviteId) -> Result<(), CommandError> {
-        self.sign(now, network, As::Admin, vec![EntryBody::InviteCancel { invite: *invite }])
+        let cancelled = self.sign(now, network, As::Admin, vec![EntryBody::InviteCancel { invite: *invite }]);
+        cancelled.map_err(|error| if error.next.is_none() { error.next("netctl invites") } else { error })
     }
 
     /// Starts to join; `JoinCompleted` or `JoinFailed` follows. With the token of a join under way it goes on with that one.
@@ -121,7 +122,8 @@ impl Node {
         if state.owner.is_some() && !force {
             let text =
                 format!("this node holds the owner key of {}: without it nobody can appoint admins", state.name());
-            return Err(CommandError::new(ErrorKind::Conflict, text).next("sudo netctl backup FILE"));
+            return Err(CommandError::new(ErrorKind::Conflict, text)
+                .next("sudo netctl backup FILE, then netctl leave NETWORK --force"));
         }
         self.forget_network(now, network);
         self.settle(now);
