@@ -5,7 +5,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 LAB := target/release/netflow-lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-unit test-lab demo lab measure fuzz audit clean-lab size
+.PHONY: help setup build test test-unit test-lab demo lab measure fuzz sim-chain audit clean-lab size
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ size: setup ## Stripped size of netflowd against its budget
 
 fuzz: setup ## Fuzz every parser for SECONDS_EACH (default 60) on the stable compiler
 	@overlay/fuzz/run.sh $(or $(SECONDS_EACH),60)
+
+sim-chain: setup ## Consensus in virtual time with SEEDS (default 200) random histories; a failed seed says how to replay it
+	@SEEDS=$(or $(SEEDS),200) $(CARGO) test -p netchain-sim -- --nocapture
 
 audit: ## Licences, advisories and sources of every dependency; needs cargo-deny
 	@command -v cargo-deny >/dev/null || { echo "audit: cargo-deny is missing; try: cargo install cargo-deny --locked" >&2; exit 1; }
