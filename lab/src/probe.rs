@@ -27,8 +27,10 @@ pub struct NatClass {
     pub filtering: Behaviour,
 }
 
-/// How long an answer may take inside one machine before it counts as dropped.
-const ANSWER: Duration = Duration::from_millis(400);
+/// How long one answer may take inside one machine, and how often to ask before silence counts as "dropped": a machine that
+/// is compiling beside the lab may stop a process for half a second, but not three times in a row.
+const ANSWER: Duration = Duration::from_millis(300);
+const TRIES: u32 = 3;
 
 /// Classifies the path from `client` to the internet with the help of two public hosts; `None` when no UDP comes back.
 ///
@@ -80,18 +82,27 @@ fn open(host: &Host, ipv6: bool) -> Result<UdpSocket> {
 
 /// The source address `server` sees when `probe` sends to it; the answer is awaited so that the mapping is established.
 fn observed(probe: &UdpSocket, server: &UdpSocket) -> Result<Option<SocketAddr>> {
-    probe.send_to(b"probe", server.local_addr()?)?;
     let mut buffer = [0; 64];
-    let Ok((_, from)) = server.recv_from(&mut buffer) else { return Ok(None) };
-    server.send_to(b"answer", from)?;
-    let answered = receives(probe, server.local_addr()?)?;
-    Ok(answered.then_some(from))
+    for _ in 0..TRIES {
+        probe.send_to(b"probe", server.local_addr()?)?;
+        let Ok((_, from)) = server.recv_from(&mut buffer) else { continue };
+        server.send_to(b"answer", from)?;
+        if receives(probe, server.local_addr()?)? {
+            return Ok(Some(from));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether a datagram of `server` to the outside address `mapped` arrives at `probe`.
 fn reaches(server: &UdpSocket, probe: &UdpSocket, mapped: SocketAddr) -> Result<bool> {
-    server.send_to(b"knock", mapped)?;
-    receives(probe, server.local_addr()?)
+    for _ in 0..TRIES {
+        server.send_to(b"knock", mapped)?;
+        if receives(probe, server.local_addr()?)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn receives(probe: &UdpSocket, wanted: SocketAddr) -> Result<bool> {
