@@ -83,9 +83,14 @@ fn open(host: &Host, ipv6: bool) -> Result<UdpSocket> {
 /// The source address `server` sees when `probe` sends to it; the answer is awaited so that the mapping is established.
 fn observed(probe: &UdpSocket, server: &UdpSocket) -> Result<Option<SocketAddr>> {
     let mut buffer = [0; 64];
+    // Says who asks: a late repetition of another socket's question is not taken for this one's.
+    let question = probe.local_addr()?.to_string();
     for _ in 0..TRIES {
-        probe.send_to(b"probe", server.local_addr()?)?;
-        let Ok((_, from)) = server.recv_from(&mut buffer) else { continue };
+        probe.send_to(question.as_bytes(), server.local_addr()?)?;
+        let Ok((length, from)) = server.recv_from(&mut buffer) else { continue };
+        if buffer.get(..length) != Some(question.as_bytes()) {
+            continue;
+        }
         server.send_to(b"answer", from)?;
         if receives(probe, server.local_addr()?)? {
             return Ok(Some(from));
