@@ -26,10 +26,13 @@ run_tests() {
     # One lab at a time: its tests measure time.
     [ "$group" = lab ] && which="-p netflow-lab" threads=1
     # shellcheck disable=SC2086  # a list of words on purpose
-    cargo test -q --no-fail-fast $which -- --test-threads=$threads 2>&1 | tee "$log"; status=${PIPESTATUS[0]}
+    cargo test -q --no-fail-fast $which -- --test-threads=$threads 2>&1 | tee "$log" |
+      grep -avE '^$|^running [0-9]+ tests?$|^test result: ok|^[.]+$'
+    status=${PIPESTATUS[0]}
     local sums; sums=$(awk '/^test result:/ { for (i = 2; i <= NF; i++) { if ($i ~ /^passed/) p += $(i-1); if ($i ~ /^failed/) f += $(i-1) } } END { print p + 0, f + 0 }' "$log")
     passed=$((passed + ${sums% *})) failed=$((failed + ${sums#* }))
   fi
+  printf '%s tests: %d passed, %d failed so far\n' "$group" "$passed" "$failed"
   return "$status"
 }
 
