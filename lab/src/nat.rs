@@ -49,6 +49,8 @@ const MAPPINGS: u32 = 4096;
 ///
 /// Unwanted packets from outside are dropped in `input` as well: without that, connection tracking would remember the
 /// stranger's packet as a flow to the box itself and give the later outbound packet of a hole punch another port.
+///
+/// Protocols are numbers (1 ICMP, 17 UDP, 58 ICMPv6): their names are in /etc/protocols, which a small Debian does not have.
 #[must_use]
 pub fn script(kind: NatKind, wan: Ipv4Addr) -> String {
     let mut out = String::new();
@@ -56,7 +58,7 @@ pub fn script(kind: NatKind, wan: Ipv4Addr) -> String {
         NatKind::PortRestricted | NatKind::UdpBlocked => ("masquerade".to_owned(), None),
         NatKind::Symmetric => ("masquerade random,fully-random".to_owned(), None),
         NatKind::AddressDependent | NatKind::EndpointIndependent => {
-            let reuse = format!("meta l4proto udp snat ip to {wan} : ip saddr . udp sport map @out");
+            let reuse = format!("meta l4proto 17 snat ip to {wan} : ip saddr . udp sport map @out");
             (format!("{reuse}\n  oifname \"wan\" masquerade"), Some(kind == NatKind::AddressDependent))
         }
     };
@@ -66,7 +68,7 @@ pub fn script(kind: NatKind, wan: Ipv4Addr) -> String {
     }
     let _ =
         write!(out, " chain post {{\n  type nat hook postrouting priority srcnat\n  oifname \"wan\" {snat}\n }}\n}}\n");
-    let udp = if kind == NatKind::UdpBlocked { "  meta l4proto udp drop\n" } else { "" };
+    let udp = if kind == NatKind::UdpBlocked { "  meta l4proto 17 drop\n" } else { "" };
     let _ = write!(
         out,
         "table inet filter {{
@@ -74,13 +76,13 @@ pub fn script(kind: NatKind, wan: Ipv4Addr) -> String {
   type filter hook input priority filter; policy accept
   iifname != \"wan\" accept
   ct state established,related accept
-  meta l4proto {{ icmp, ipv6-icmp }} accept
+  meta l4proto {{ 1, 58 }} accept
   drop
  }}
  chain forward {{
   type filter hook forward priority filter; policy drop
 {udp}  ct state established,related accept
-  meta l4proto ipv6-icmp accept
+  meta l4proto 58 accept
   iifname \"lan0\" accept
   ct status dnat accept
  }}
@@ -100,13 +102,13 @@ fn mapping_tables(by_address: bool) -> String {
  set seen {{ type ipv4_addr . inet_service; {limits}; }}
  chain pre {{
   type nat hook prerouting priority dstnat
-  iifname \"wan\" meta l4proto udp {admit}dnat ip to udp dport map @back
+  iifname \"wan\" meta l4proto 17 {admit}dnat ip to udp dport map @back
  }}
  chain learn {{
   type filter hook postrouting priority srcnat + 10
-  oifname \"wan\" meta l4proto udp update @back {{ udp sport : ct original ip saddr . ct original proto-src }}
-  oifname \"wan\" meta l4proto udp update @out {{ ct original ip saddr . ct original proto-src : udp sport }}
-  oifname \"wan\" meta l4proto udp update @seen {{ ip daddr . udp sport }}
+  oifname \"wan\" meta l4proto 17 update @back {{ udp sport : ct original ip saddr . ct original proto-src }}
+  oifname \"wan\" meta l4proto 17 update @out {{ ct original ip saddr . ct original proto-src : udp sport }}
+  oifname \"wan\" meta l4proto 17 update @seen {{ ip daddr . udp sport }}
  }}
 "
     )
