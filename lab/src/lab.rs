@@ -24,6 +24,7 @@ use crate::nat::{self, NatKind};
 use crate::netns::Netns;
 use crate::paths::{lab_binary, target_dir};
 use crate::preflight;
+use crate::wait;
 use crate::wire::WireSpec;
 
 /// Every namespace of every lab starts with this.
@@ -229,7 +230,8 @@ impl Lab {
     /// When `name` has no cable or `ip` fails.
     pub fn heal(&self, name: &str) -> Result<()> {
         let (ns, device) = &self.link(name)?.far;
-        ns.ip(&format!("link set {device} up"))
+        ns.ip(&format!("link set {device} up"))?;
+        forwards(ns, device)
     }
 
     /// Loses `permille` of the packets of this cable in each direction, without any sign to either end; 1000 is a black hole, 0 heals.
@@ -296,6 +298,7 @@ impl Lab {
         };
         far.ip(&format!("link set {port} master {bridge}\nlink set {port} up"))?;
         near.ip(&format!("link set {device} up"))?;
+        forwards(far, &port)?;
         let link = Link { near: (near.clone(), device.to_owned()), far: (far.clone(), port), _wire: process };
         if self.links.insert(name.to_owned(), link).is_some() {
             bail!("two hosts of this lab are called {name}");
@@ -350,6 +353,16 @@ fn finish_box(nat: NatBox) -> Result<NatBox> {
     forwarding(ns)?;
     ns.nft(&nat::script(nat.kind, nat.host.v4.unwrap_or(Ipv4Addr::UNSPECIFIED)))?;
     Ok(nat)
+}
+
+/// Waits until the bridge passes packets of `port`: the kernel tells it about the carrier of a new cable up to a second later.
+fn forwards(ns: &Netns, port: &str) -> Result<()> {
+    let look = || {
+        let shown = Cmd::new(["bridge", "-netns", ns.name(), "link", "show", "dev", port]).run();
+        shown.is_ok_and(|text| text.contains("state forwarding"))
+    };
+    wait::until(&format!("the bridge port {port} of {} forwards", ns.name()), 5_000, look)?;
+    Ok(())
 }
 
 fn forwarding(ns: &Netns) -> Result<()> {
