@@ -5,7 +5,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 LAB := target/release/netflow-lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-unit test-lab demo lab measure fuzz sim-chain audit clean-lab size
+.PHONY: help setup build test test-unit test-lab demo lab measure fuzz sim-chain contracts-check audit clean-lab size
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ fuzz: setup ## Fuzz every parser for SECONDS_EACH (default 60) on the stable com
 
 sim-chain: setup ## Consensus in virtual time with SEEDS (default 200) random histories; a failed seed says how to replay it
 	@SEEDS=$(or $(SEEDS),200) $(CARGO) test -p netchain-sim -- --nocapture
+
+contracts-check: ## Rebuild the system contracts, compare them with the committed bytecode, run their tests; needs npm
+	@bash chain/contracts/check.sh
 
 audit: ## Licences, advisories and sources of every dependency; needs cargo-deny
 	@command -v cargo-deny >/dev/null || { echo "audit: cargo-deny is missing; try: cargo install cargo-deny --locked" >&2; exit 1; }
