@@ -85,7 +85,8 @@ impl NetworkState {
         }
         let invite = self.invites.get(request.invite).ok_or(JoinError::Unknown)?;
         match invite.status {
-            InviteStatus::Used(by) => return Err(if by == node { JoinError::Member } else { JoinError::Used }),
+            InviteStatus::Used(by) if by == node && self.is_member(&node) => return Err(JoinError::Member),
+            InviteStatus::Used(_) => return Err(JoinError::Used),
             InviteStatus::Cancelled => return Err(JoinError::Cancelled),
             InviteStatus::Open => {}
         }

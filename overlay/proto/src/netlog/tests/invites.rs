@@ -17,6 +17,9 @@ fn an_invite_admits_its_holder_once_with_a_name_an_address_and_its_tags() {
     assert_eq!(log.state().invites()[&token.id()].status, InviteStatus::Used(node.node_id()));
     assert_eq!(admit(&log, &owner(), &token, &node, NOW), Err(JoinError::Member));
     assert_eq!(admit(&log, &owner(), &token, &keys(21), NOW), Err(JoinError::Used));
+    // Whoever was shut out is not told that it is a member.
+    log.author(&owner(), EntryBody::MemberRevoke { node: node.node_id() }, NOW).unwrap();
+    assert_eq!(admit(&log, &owner(), &token, &node, NOW), Err(JoinError::Used));
 }
 
 #[test]
