@@ -51,7 +51,7 @@ contract TeamVesting is SystemContract {
 
     /// @notice Takes over as beneficiary.
     function accept() external {
-        if (msg.sender != proposed) revert NotAllowed(msg.sender);
+        if (msg.sender != proposed || msg.sender == address(0)) revert NotAllowed(msg.sender);
         emit BeneficiaryChanged(beneficiary, msg.sender);
         beneficiary = msg.sender;
         proposed = address(0);
