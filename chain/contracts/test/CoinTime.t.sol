@@ -80,6 +80,13 @@ contract CoinTimeTest is Base {
         eq(CoinTime.available(accounts["a"], 36), 0, "nothing twice");
     }
 
+    function test_a_lot_emptied_on_its_own_day_takes_more() external {
+        totals.lock(accounts["a"], 0, 5);
+        totals.take(accounts["a"], 0, 5);
+        totals.lock(accounts["a"], 1_800, 5);
+        eq(CoinTime.available(accounts["a"], 215), 1_800, "not skipped");
+    }
+
     function lockFor(bytes32 who, uint256 amount, uint256 day) external {
         totals.lock(accounts[who], amount, day);
     }

@@ -201,6 +201,15 @@ contract VaultsTest is Genesis {
         require(gas - gasleft() < 150_000, "six years at once are cheap");
     }
 
+    function test_the_curve_is_stepped_once_a_year_and_not_once_a_block() external {
+        vm.roll(400 * 10_512_000 + 1);
+        registry.endBlock();
+        vm.roll(400 * 10_512_000 + 2);
+        uint256 gas = gasleft();
+        registry.endBlock();
+        require(gas - gasleft() < 100_000, "recomputed");
+    }
+
     function test_traffic_pays_up_to_the_ceiling_and_not_a_unit_more() external {
         eq(traffic.ceiling(1), 17_895_796, "one byte");
         vm.expectRevert(abi.encodeWithSelector(TrafficVault.AboveCeiling.selector, 17_895_797, 17_895_796));

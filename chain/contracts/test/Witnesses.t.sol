@@ -38,6 +38,12 @@ contract WitnessesTest is Base {
         }
     }
 
+    function testFuzz_words_that_would_favour_small_places_are_drawn_again(uint8 n) external pure {
+        uint256 m = uint256(n) + 1;
+        uint256 end = Shuffle.limit(m);
+        require(end % m == 0 && end <= 1 << 64 && (1 << 64) - end < m, "limit");
+    }
+
     function testFuzz_shuffle_is_a_permutation(bytes32 s, uint8 n) external pure {
         uint8[] memory a = Shuffle.order(s, n);
         uint256 seen = 0;
@@ -87,6 +93,8 @@ contract WitnessesTest is Base {
         t = Trust.gain(Trust.gain(Trust.START, blocks * Trust.SIGNED, 0), blocks / 21 * Trust.CREATED, 0);
         eq(t, num(j, ".trust", "perfect_week"), "perfect week");
         eq(Trust.gain(5, 10, 12), 12, "trust_max");
+        eq(Trust.miss(101), 1, "one left");
+        eq(Trust.miss(100), 0, "none left");
         eq(Trust.miss(99), 0, "never below zero");
     }
 

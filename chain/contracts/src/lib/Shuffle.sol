@@ -20,6 +20,13 @@ library Shuffle {
         return keccak256(abi.encodePacked("NFC/SHUFFLE/v1", k, mix));
     }
 
+    /// @notice Words from here on are drawn again: the largest multiple of m not above 2^64.
+    /// @param m Places to choose from, at least 1.
+    /// @return 2^64 - (2^64 mod m).
+    function limit(uint256 m) internal pure returns (uint256) {
+        return (1 << 64) - ((1 << 64) % m);
+    }
+
     /// @notice The permutation of 0..n-1 that a seed gives.
     /// @dev A word x is drawn again while x >= 2^64 - (2^64 mod (i+1)): without that small places would be likelier.
     ///      For n <= 255 a redraw happens with probability below 2^-56.
@@ -33,9 +40,9 @@ library Shuffle {
         uint256 left = 0;
         uint256 words = 0;
         for (uint256 m = n; m > 1; --m) {
-            uint256 limit = (1 << 64) - ((1 << 64) % m);
-            uint256 x = limit;
-            while (x >= limit) {
+            uint256 end = limit(m);
+            uint256 x = end;
+            while (x >= end) {
                 if (left == 0) {
                     words = uint256(keccak256(abi.encodePacked("NFC/FY/v1", s, ctr)));
                     ctr += 1;
