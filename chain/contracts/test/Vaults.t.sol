@@ -202,6 +202,7 @@ contract VaultsTest is Genesis {
     }
 
     function test_the_curve_is_stepped_once_a_year_and_not_once_a_block() external {
+        registry.endBlock();
         vm.roll(400 * 10_512_000 + 1);
         registry.endBlock();
         vm.roll(400 * 10_512_000 + 2);
