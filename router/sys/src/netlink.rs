@@ -194,8 +194,10 @@ impl Netlink {
         let mut unreachable = route(prefix, table).map_err(failed("build a route"))?;
         unreachable.header.kind = RouteType::Unreachable;
         unreachable.attributes.push(RouteAttribute::Priority(UNREACHABLE_METRIC));
+        // Replacing, not adding: right after a kill the dying TUN changes the table under our feet, and a route that a dump
+        // missed while clearing it is as good as ours.
         for message in [unreachable, through_tun] {
-            self.handle.route().add(message).execute().await.map_err(failed("add a route"))?;
+            self.handle.route().add(message).replace().execute().await.map_err(failed("add a route"))?;
         }
         Ok(())
     }
@@ -206,7 +208,11 @@ impl Netlink {
             IpNet::V4(net) => request.v4().destination_prefix(net.network(), net.prefix_len()).execute().await,
             IpNet::V6(net) => request.v6().destination_prefix(net.network(), net.prefix_len()).execute().await,
         };
-        added.map_err(failed("add a routing rule"))
+        match added.map_err(failed("add a routing rule")) {
+            // The same rule to the same table, missed while clearing it.
+            Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        }
     }
 
     /// Deletes every rule that points to `table` and every route in it. Nothing there is fine.

@@ -14,6 +14,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use netctl_api::{Body, LineBuffer, Method, Reply, Request};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
 /// The binary under test.
 pub const NETFLOWD: &str = env!("CARGO_BIN_EXE_netflowd");
@@ -119,7 +120,11 @@ impl Home {
         let child = command.arg("--config").arg(self.config()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let daemon = Daemon { child, socket: self.socket() };
         let began = Instant::now();
-        while UnixStream::connect(self.socket()).is_err() {
+        // A killed daemon's half-started `nft` may hold the old socket open for a moment: only the new one counts.
+        let pid = i32::try_from(daemon.child.id()).unwrap();
+        while !UnixStream::connect(self.socket())
+            .is_ok_and(|stream| getsockopt(&stream, PeerCredentials).is_ok_and(|peer| peer.pid() == pid))
+        {
             assert!(began.elapsed() < PATIENCE, "not started: {}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -153,7 +158,12 @@ impl Daemon {
                 }
             } else {
                 let mut bytes = [0; 4096];
-                let count = stream.read(&mut bytes).unwrap();
+                let count = stream.read(&mut bytes).unwrap_or_else(|error| {
+                    panic!(
+                        "{error}; the daemon said: {}",
+                        std::fs::read_to_string(self.socket.with_file_name("log")).unwrap_or_default()
+                    )
+                });
                 assert!(count > 0, "the daemon hung up");
                 lines.push(bytes.get(..count).unwrap());
             }

@@ -13,6 +13,7 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 
@@ -121,6 +122,12 @@ pub fn remove_durably(path: &Path) -> io::Result<()> {
     }
 }
 
+/// How long a held lock is waited for. A daemon killed while it starts `nft` leaves a child that has the lock until its exec;
+/// seen on a busy machine in two of three starts right after a kill; a service manager that restarts at once must not meet it.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+/// Time between two tries for the lock.
+const LOCK_RETRY: Duration = Duration::from_millis(20);
+
 /// Held as long as this daemon owns its state directory. The kernel lets go of it at any kind of death.
 #[derive(Debug)]
 pub struct InstanceLock {
@@ -128,19 +135,23 @@ pub struct InstanceLock {
 }
 
 impl InstanceLock {
-    /// Takes the lock, or fails at once with `AddrInUse` when another process holds it.
+    /// Takes the lock, or fails with `AddrInUse` when another process still holds it after [`LOCK_PATIENCE`].
     ///
     /// # Errors
     /// The error of the failed call.
     pub fn acquire(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(PRIVATE_FILE).open(path)?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(Self { _lock: lock }),
-            Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
-                Err(io::Error::new(io::ErrorKind::AddrInUse, "another netflowd uses this state directory"))
+        let mut file = OpenOptions::new().create(true).truncate(false).write(true).mode(PRIVATE_FILE).open(path)?;
+        for _ in 0..LOCK_PATIENCE.as_millis() / LOCK_RETRY.as_millis() {
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => return Ok(Self { _lock: lock }),
+                Err((back, nix::errno::Errno::EWOULDBLOCK)) => file = back,
+                Err((_, errno)) => return Err(errno.into()),
             }
-            Err((_, errno)) => Err(errno.into()),
+            // There is nothing to wait on: the kernel tells nobody that a lock is free without blocking for good.
+            #[allow(clippy::disallowed_methods, reason = "at start, before the event loop")]
+            std::thread::sleep(LOCK_RETRY);
         }
+        Err(io::Error::new(io::ErrorKind::AddrInUse, "another netflowd uses this state directory"))
     }
 }
 
@@ -199,5 +210,19 @@ mod tests {
         assert_eq!(InstanceLock::acquire(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(first);
         InstanceLock::acquire(&path).unwrap();
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "the other holder is a thread that waits")]
+    fn a_restart_outlives_what_a_killed_daemon_left_holding_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let left_over = InstanceLock::acquire(&path).unwrap();
+        let holder = std::thread::spawn(move || {
+            std::thread::sleep(LOCK_RETRY * 5);
+            drop(left_over);
+        });
+        InstanceLock::acquire(&path).unwrap();
+        holder.join().unwrap();
     }
 }
