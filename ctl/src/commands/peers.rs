@@ -15,7 +15,11 @@ use crate::text::{bytes, micros, millis, short_id};
 pub(super) fn peers(ctx: &Context<'_>) -> Result<u8, Failure> {
     ctx.ask(PeersParams { network: ctx.network() }, |result| {
         let header = ["NAME", "ADDRESS", "SUITE", "KEYS", "PATH", "RTT", "RX", "TX", "WHY"];
-        ctx.out.table(&header, result.peers.iter().map(row).collect(), "no other members; try: netctl invite")
+        ctx.out.table(
+            &header,
+            result.peers.iter().map(row).collect(),
+            "no session with a member yet; try: netctl members, netctl ping NAME",
+        )
     })
 }
 
