@@ -11,6 +11,7 @@
 #[cfg(any(test, feature = "backup"))]
 pub mod backup;
 mod cbor;
+pub mod endpoint;
 pub mod identity;
 pub mod invite;
 pub mod netlog;
@@ -20,6 +21,7 @@ pub mod relay;
 pub mod session;
 pub mod time;
 
+pub use endpoint::{Endpoint, Hops, PathKey, PortId};
 pub use identity::{NodeKeys, NodeRecord, SignedRecord};
 pub use netflow_wire::{Head, InviteId, NetworkId, NodeId, Range, RelayInfo, Tier};
 pub use netlog::{EntryBody, EntryHash, NetworkLog, NetworkState};

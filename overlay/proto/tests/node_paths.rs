@@ -27,8 +27,8 @@ fn two_relays(seed: u64) -> (World, [Id; 2], [Id; 2], NetworkId) {
 
 fn relay_in_use(world: &World, id: Id, network: NetworkId) -> Id {
     let peers = world.sims[id].node.as_ref().unwrap().peers(world.now, &network).unwrap();
-    let Some(PathInfo::Relay { relay, .. }) = peers[0].path.clone() else { panic!("no path") };
-    world.sims.iter().position(|sim| sim.id == relay).unwrap()
+    let Some(PathInfo::Relay { hops, .. }) = peers[0].path.clone() else { panic!("no path") };
+    world.sims.iter().position(|sim| sim.id == hops.first()).unwrap()
 }
 
 #[test]

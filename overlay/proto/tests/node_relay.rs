@@ -10,9 +10,9 @@ use std::net::SocketAddr;
 
 use ed25519_dalek::SigningKey;
 use netflow_overlay::netlog::GenesisParams;
-use netflow_overlay::node::{Grant, LinkId, Quota, RelayConfig};
+use netflow_overlay::node::{Carrier, Grant, LinkId, Quota, RelayConfig};
 use netflow_overlay::relay::{RelayOutput, RelayServer};
-use netflow_overlay::{EntryBody, NetworkId, NetworkLog, NodeId, NodeKeys, Now, RelayInfo, Tier};
+use netflow_overlay::{Endpoint, EntryBody, NetworkId, NetworkLog, NodeId, NodeKeys, Now, RelayInfo, Tier};
 use netflow_wire::control::{CONTROL_VERSION, ControlMessage, circuit_reason, refused_code};
 use netflow_wire::relay::{RelayFrame, RelayRepr};
 use netflow_wire::{Datagram, classify_datagram};
@@ -67,7 +67,7 @@ impl Bench {
     }
 
     fn connect(&mut self, link: u64, node: NodeId) -> Vec<RelayOutput> {
-        self.relay.handle_link_up(self.now, LinkId(link), node);
+        self.relay.handle_link_up(self.now, LinkId(link), node, Carrier::Quic);
         let software = "bench".to_owned();
         self.say(link, ControlMessage::Hello { version: CONTROL_VERSION, tier: Tier::Edge, software })
     }
@@ -79,7 +79,7 @@ impl Bench {
 
     fn datagram(&mut self, from: SocketAddr, bytes: &mut [u8]) -> Vec<RelayOutput> {
         if let Datagram::Frame(kind) = classify_datagram(bytes) {
-            self.relay.handle_frame(self.now, from, kind, bytes, &mut self.rng);
+            self.relay.handle_frame(self.now, Endpoint::main(from), kind, bytes, &mut self.rng);
         }
         self.drain()
     }
@@ -311,7 +311,7 @@ fn a_frame_passes_only_from_its_bound_address_with_its_label_epoch_and_hops() {
     let frame = data_frame(mine, epoch, 100);
     let outputs = bench.datagram(addr(0), &mut frame.clone());
     let [RelayOutput::Datagram { to, bytes }] = &outputs[..] else { panic!("not forwarded") };
-    assert_eq!((*to, &bytes[8..]), (addr(1), &frame[8..]));
+    assert_eq!((*to, &bytes[8..]), (Endpoint::main(addr(1)), &frame[8..]));
     let forwarded = RelayFrame::new_checked(bytes.as_slice()).unwrap();
     assert_eq!((forwarded.label(), forwarded.hop_limit(), forwarded.epoch()), (theirs, 7, epoch));
     let wrong_hops = RelayRepr { hop_limit: 1, epoch, label: mine }.wrap(&frame[8..]);
@@ -350,7 +350,7 @@ fn a_confirm_seen_on_the_way_moves_no_binding_back() {
     assert!(bench.datagram(addr(12), &mut old.clone()).is_empty(), "replayed from another one");
     let label = opened(&bench.open(0, 1))[0];
     let outputs = bench.datagram(addr(11), &mut data_frame(label.1, label.2, 100));
-    assert!(matches!(&outputs[..], [RelayOutput::Datagram { to, .. }] if *to == addr(1)));
+    assert!(matches!(&outputs[..], [RelayOutput::Datagram { to, .. }] if *to == Endpoint::main(addr(1))));
 }
 
 proptest! {
@@ -388,7 +388,7 @@ proptest! {
             received += bytes.len();
             for output in bench.datagram(victim, &mut bytes) {
                 if let RelayOutput::Datagram { to, bytes } = output {
-                    prop_assert_eq!(to, victim, "nothing is forwarded from an unproved address");
+                    prop_assert_eq!(to, Endpoint::main(victim), "nothing is forwarded from an unproved address");
                     answered += bytes.len();
                 }
             }

@@ -46,11 +46,14 @@ fn ms(us: u64) -> f64 {
 }
 
 pub(crate) fn path(path: &PathInfo, rtt_us: Option<u64>, reason: &str) -> api::PathInfo {
-    let PathInfo::Relay { relay, addr } = path;
+    let (kind, relay, address) = match path {
+        PathInfo::Direct { addr, .. } => (api::PathKind::Direct, None, Some(*addr)),
+        PathInfo::Relay { hops, endpoint } => (api::PathKind::Relay, Some(hops.first()), endpoint.addr()),
+    };
     api::PathInfo {
-        kind: api::PathKind::Relay,
-        relay: Some(format_node_id(relay)),
-        address: Some(*addr),
+        kind,
+        relay: relay.as_ref().map(format_node_id),
+        address,
         rtt_ms: rtt_us.map(ms),
         reason: reason.to_owned(),
     }
@@ -58,8 +61,14 @@ pub(crate) fn path(path: &PathInfo, rtt_us: Option<u64>, reason: &str) -> api::P
 
 /// A path in one word for a line of `ping`.
 pub(crate) fn path_line(path: &PathInfo) -> String {
-    let PathInfo::Relay { relay, addr } = path;
-    format!("relay {}.. {addr}", format_node_id(relay).chars().take(12).collect::<String>())
+    match path {
+        PathInfo::Direct { addr, .. } => format!("direct {addr}"),
+        PathInfo::Relay { hops, endpoint } => {
+            let relay = |relay| format!("{}..", format_node_id(relay).chars().take(12).collect::<String>());
+            let relays: Vec<String> = hops.as_slice().iter().map(relay).collect();
+            format!("relay {} {endpoint}", relays.join(" > "))
+        }
+    }
 }
 
 fn session(session: &PeerSession) -> api::SessionInfo {

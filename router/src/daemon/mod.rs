@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use netflow_overlay::Now;
-use netflow_overlay::node::{LinkId, Node, Output};
+use netflow_overlay::PortId;
+use netflow_overlay::node::{Carrier, LinkId, Node, Output};
 use netflow_sys::clock::Clock;
 use netflow_sys::files::InstanceLock;
 use netflow_wire::control::ControlMessage;
@@ -142,7 +143,7 @@ impl Daemon {
         for _ in 0..RECEIVE_BUDGET {
             let now = self.now();
             let node = &mut self.node;
-            if !self.io.receive(|from, frame| node.handle_datagram(now, from, frame)) {
+            if !self.io.receive(|from, frame| node.handle_datagram(now, PortId::MAIN, from, frame)) {
                 break;
             }
             self.drain().await?;
@@ -182,7 +183,7 @@ impl Daemon {
                 if outgoing {
                     self.io.watch(remote, true);
                 }
-                self.node.handle_link_up(now, link, peer, remote, outgoing);
+                self.node.handle_link_up(now, link, peer, remote, outgoing, Carrier::Quic);
             }
             LinkEvent::Failed { node, error } => {
                 tracing::info!(peer = %short(&node), error, "cannot open a control link");
@@ -233,7 +234,12 @@ impl Daemon {
 
     async fn perform(&mut self, output: Output) -> Result<(), Failure> {
         match output {
-            Output::Datagram { to, bytes } => self.io.send(to, &bytes).await,
+            Output::Datagram { to, bytes, .. } => self.io.send(to, &bytes).await,
+            Output::LinkFrame { .. } | Output::MapPort { .. } | Output::PortClose { .. } => {}
+            Output::PortOpen { port } => {
+                let now = self.now();
+                self.node.handle_port_open(now, port, Err("one port only".to_owned()));
+            }
             Output::Inside { network, packet } => self.io.deliver(network, &packet),
             Output::Persist(change) => {
                 // Going on without it could sign one number twice; the next start begins from what is stored.

@@ -14,8 +14,9 @@ pub use super::views::{
     Counters, CreateOptions, InviteInfo, InviteOptions, InviteState, IssuedInvite, Issuer, LinkStatus, MemberInfo,
     NetworkInfo, NetworkRelayInfo, NetworkStateInfo, NodeStatus, PeerInfo, PeerSession,
 };
+use crate::endpoint::PortId;
 use crate::identity::NodeKeys;
-pub use crate::relay::{Grant, HostedInfo, LinkId, Quota, RelayConfig, RelayStatus};
+pub use crate::relay::{Carrier, Grant, HostedInfo, LinkId, Quota, RelayConfig, RelayStatus};
 use crate::session::PqMode;
 
 /// Smallest inner MTU: the IPv6 minimum link MTU (RFC 8200, 5).
@@ -52,6 +53,41 @@ pub struct NodeConfig {
     pub aes_hardware: bool,
     /// Inner MTU of every network, at least [`MIN_MTU`].
     pub mtu: u16,
+}
+
+/// A mapping of the main port that a gateway keeps for us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortMapping {
+    /// Where the world reaches the main port.
+    pub external: SocketAddr,
+    /// Who made it.
+    pub protocol: MapProtocol,
+    /// How long the gateway promised to keep it, in seconds; the shell renews it.
+    pub lifetime_s: u32,
+}
+
+/// How a gateway is asked to map a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapProtocol {
+    /// Port Control Protocol (RFC 6887).
+    Pcp,
+    /// NAT Port Mapping Protocol (RFC 6886).
+    NatPmp,
+    /// UPnP Internet Gateway Device.
+    Upnp,
+}
+
+/// One address of an interface of this machine; those of overlay TUNs and loopback are left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalInterface {
+    /// Name of the interface.
+    pub name: String,
+    /// Address.
+    pub addr: std::net::IpAddr,
+    /// Length of the prefix that is directly connected.
+    pub prefix_len: u8,
+    /// Does a default route of this family leave by it?
+    pub has_default_route: bool,
 }
 
 /// What the shell found on disk.
@@ -173,12 +209,38 @@ impl std::fmt::Debug for Persist {
 pub enum Output {
     /// Make durable, before anything after it.
     Persist(Persist),
-    /// Send one UDP datagram from the one socket.
+    /// Send one UDP datagram. "Don't fragment" is always set: too large ones are to vanish, not to be cut.
     Datagram {
+        /// The local port to send from.
+        from: PortId,
         /// Where to. Never a v4-mapped address: a shell with a dual-stack socket maps it.
         to: SocketAddr,
+        /// IP TTL or hop limit of this one datagram; `None`: the system's.
+        ttl: Option<u8>,
         /// Payload.
         bytes: Vec<u8>,
+    },
+    /// Send one of our frames over the stream of a [`Carrier::Stream`] link. May be dropped when that is full, like a datagram.
+    LinkFrame {
+        /// The link.
+        link: LinkId,
+        /// The frame.
+        bytes: Vec<u8>,
+    },
+    /// Bind one more UDP socket to a port the system chooses. The shell answers with `handle_port_open`.
+    PortOpen {
+        /// What to call it.
+        port: PortId,
+    },
+    /// Close such a socket.
+    PortClose {
+        /// Which.
+        port: PortId,
+    },
+    /// Keep a mapping of the main port at the gateway (PCP, NAT-PMP, UPnP), or give it back. Answered by `handle_port_map`, then and at every change.
+    MapPort {
+        /// Keep it?
+        wanted: bool,
     },
     /// Write one IP packet into the TUN of a network.
     Inside {

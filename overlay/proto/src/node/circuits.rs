@@ -1,22 +1,18 @@
 //! From a peer to datagrams and back: circuits on demand, sealed frames over the primary path, keepalives.
 
-use std::net::SocketAddr;
-
 use netflow_wire::control::{ControlMessage, circuit_reason};
 use netflow_wire::inner::Inner;
-use netflow_wire::relay::{INITIAL_HOP_LIMIT, RelayRepr};
 use netflow_wire::{FrameKind, NetworkId, NodeId};
 
 use super::api::Event;
+use super::peers::Via;
 use super::{MAX_RELAYS_USED, Node};
-use crate::session::{FrameOutcome, PeerRef, SealStatus, Source};
+use crate::endpoint::PathKey;
+use crate::session::{FrameOutcome, PeerRef, SealStatus};
 use crate::time::{Now, SECOND_US};
 
-/// A path as it is sent on: relay, address, label, epoch.
-pub(super) type Via = (NodeId, SocketAddr, u32, u16);
-
-/// Relay header, record header and tag around an inner packet.
-const DATAGRAM_OVERHEAD: usize = 8 + 16 + 16;
+/// Record header and tag around an inner packet.
+const RECORD_OVERHEAD: usize = 16 + 16;
 /// Distance of keepalives on a session with recent traffic. NAT mappings live at least 30 s in practice (RFC 4787 asks for 120).
 pub(super) const KEEPALIVE_US: u64 = 25 * SECOND_US;
 /// How long after the last traffic a session counts as used.
@@ -31,7 +27,7 @@ const OFFLINE_PAUSE_US: u64 = 60 * SECOND_US;
 impl Node {
     /// Seals one inner packet or message for a peer and sends it; keeps it while there is no path or no session.
     /// `false`: it cannot be sent.
-    pub(super) fn send_plain(&mut self, now: Now, peer: PeerRef, plaintext: &[u8], via: Option<&NodeId>) -> bool {
+    pub(super) fn send_plain(&mut self, now: Now, peer: PeerRef, plaintext: &[u8], via: Option<&PathKey>) -> bool {
         let Some(state) = self.peers.entry(peer) else {
             self.counters.queue_full = self.counters.queue_full.saturating_add(1);
             return false;
@@ -46,13 +42,14 @@ impl Node {
             self.want_circuits(now, peer);
             return true;
         };
-        let (_, addr, label, epoch) = via.and_then(|relay| state.path_via(relay)).unwrap_or(primary);
+        let via = via.and_then(|key| state.via(key)).unwrap_or(primary);
         // One buffer from the relay header to the tag: this is the path of every packet.
-        let mut datagram = Vec::with_capacity(plaintext.len().saturating_add(DATAGRAM_OVERHEAD));
-        datagram.extend_from_slice(&RelayRepr { hop_limit: INITIAL_HOP_LIMIT, epoch, label }.to_bytes());
+        let overhead = via.header_len().saturating_add(RECORD_OVERHEAD);
+        let mut datagram = Vec::with_capacity(plaintext.len().saturating_add(overhead));
+        via.push_header(&mut datagram);
         match self.sessions.seal_into(now, self.rng.as_mut(), &peer, plaintext, &mut datagram) {
             SealStatus::Sealed => {
-                self.outbox.datagram(addr, datagram);
+                self.outbox.datagram(via.to, datagram);
                 true
             }
             SealStatus::Queued => true,
@@ -70,12 +67,10 @@ impl Node {
     }
 
     /// Sends an end-to-end frame over a path, or over the primary one.
-    pub(super) fn send_frame(&mut self, peer: &PeerRef, via: Option<&NodeId>, frame: &[u8]) {
+    pub(super) fn send_frame(&mut self, peer: &PeerRef, via: Option<&PathKey>, frame: &[u8]) {
         let Some(state) = self.peers.get(peer) else { return };
-        let path = via.and_then(|relay| state.path_via(relay)).or_else(|| state.primary());
-        if let Some((_, addr, label, epoch)) = path {
-            let header = RelayRepr { hop_limit: INITIAL_HOP_LIMIT, epoch, label };
-            self.outbox.datagram(addr, header.wrap(frame));
+        if let Some(via) = via.and_then(|key| state.via(key)).or_else(|| state.primary()) {
+            self.outbox.datagram(via.to, via.wrap(frame));
         }
     }
 
@@ -88,32 +83,25 @@ impl Node {
             return;
         }
         let Some(state) = self.peers.get(peer) else { return };
-        let relays: Vec<NodeId> = state.paths.keys().copied().collect();
-        for relay in relays.into_iter().take(MAX_RELAYS_USED) {
-            if self.peers.get(peer).is_some_and(|state| state.path_via(&relay).is_some()) {
-                self.send_frame(peer, Some(&relay), frame);
-            }
+        let open: Vec<Via> = state.paths.keys().filter_map(|key| state.via(key)).take(MAX_RELAYS_USED).collect();
+        for via in open {
+            self.outbox.datagram(via.to, via.wrap(frame));
         }
     }
 
-    /// One frame that came over a circuit of ours.
-    pub(super) fn session_frame(&mut self, now: Now, expected: PeerRef, path: Via, frame: &mut [u8]) {
-        let (relay, addr, label, epoch) = path;
-        let source = Source::Relayed { relay: addr, label };
-        match self.sessions.handle_frame(now, self.rng.as_mut(), &source, frame) {
+    /// One frame that came over a path of ours.
+    pub(super) fn session_frame(&mut self, now: Now, expected: PeerRef, via: &Via, frame: &mut [u8]) {
+        match self.sessions.handle_frame(now, self.rng.as_mut(), &via.source(), frame) {
             FrameOutcome::Inner { peer, plaintext } if peer == expected => {
-                self.heard(now, &peer, &relay);
+                self.heard(now, &peer, &via.key);
                 if let Some(plaintext) = frame.get(plaintext) {
-                    self.inner_received(now, peer, &relay, plaintext);
+                    self.inner_received(now, peer, &via.key, plaintext);
                 }
             }
             FrameOutcome::Established { peer } | FrameOutcome::Accepted { peer } if peer == expected => {
-                self.heard(now, &peer, &relay);
+                self.heard(now, &peer, &via.key);
             }
-            FrameOutcome::Reply(bytes) => {
-                let header = RelayRepr { hop_limit: INITIAL_HOP_LIMIT, epoch, label };
-                self.outbox.datagram(addr, header.wrap(&bytes));
-            }
+            FrameOutcome::Reply(bytes) => self.outbox.datagram(via.to, via.wrap(&bytes)),
             FrameOutcome::CookieTaken { .. } => {}
             // The relay put a frame on the circuit of another peer. It is authentic, but who mixes up circuits is not to be helped.
             FrameOutcome::Inner { .. }
@@ -126,9 +114,9 @@ impl Node {
     }
 
     /// Something authentic came over a path: it works.
-    fn heard(&mut self, now: Now, peer: &PeerRef, relay: &NodeId) {
+    fn heard(&mut self, now: Now, peer: &PeerRef, key: &PathKey) {
         if let Some(state) = self.peers.get_mut(peer)
-            && let Some(path) = state.paths.get_mut(relay)
+            && let Some(path) = state.paths.get_mut(key)
             && path.lost > 0
         {
             path.lost = 0;
@@ -136,7 +124,7 @@ impl Node {
         }
     }
 
-    fn inner_received(&mut self, now: Now, peer: PeerRef, relay: &NodeId, plaintext: &[u8]) {
+    fn inner_received(&mut self, now: Now, peer: PeerRef, key: &PathKey, plaintext: &[u8]) {
         match Inner::parse(plaintext) {
             Ok(Inner::Ip(packet)) => self.packet_from_peer(now, peer, packet),
             Ok(Inner::Keepalive { heads_digest }) => self.digest_from_peer(now, peer, &heads_digest),
@@ -145,10 +133,10 @@ impl Node {
             Ok(Inner::EntryFragment(fragment)) => self.fragment_from_peer(now, peer, &fragment),
             Ok(Inner::Ping { id, t }) => {
                 if let Ok(answer) = (Inner::Pong { id, t }).to_vec() {
-                    self.send_plain(now, peer, &answer, Some(relay));
+                    self.send_plain(now, peer, &answer, Some(key));
                 }
             }
-            Ok(Inner::Pong { id, .. }) => self.pong(now, peer, relay, id),
+            Ok(Inner::Pong { id, .. }) => self.pong(now, peer, key, id),
             Err(_) => self.counters.rx_refused = self.counters.rx_refused.saturating_add(1),
         }
     }
@@ -188,7 +176,7 @@ impl Node {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         let mut ask = Vec::new();
         for relay in relays {
-            if state.want(now, relay)
+            if state.want(now, PathKey::relay(relay))
                 && let Some((link, _)) = self.links.get(&relay).and_then(super::links::RelayLink::up)
             {
                 ask.push(link);
@@ -206,11 +194,12 @@ impl Node {
         let mut ask = Vec::new();
         for (peer, state) in self.peers.iter_mut() {
             let here = only.is_none_or(|network| *network == peer.network) && served.is_attached(&peer.network);
-            let open = state.path_via(relay).is_some();
+            let key = PathKey::relay(*relay);
+            let open = state.via(&key).is_some();
             let used =
                 state.has_waiting() || (state.last_traffic_us > 0 && now.since(state.last_traffic_us) < RECENT_US);
             if here && (open || used) {
-                let _ = state.want(now, *relay);
+                let _ = state.want(now, key);
                 ask.push(*peer);
             }
         }
@@ -228,7 +217,8 @@ impl Node {
         label: u32,
         epoch: u16,
     ) {
-        let Some((link, addr)) = self.links.get(&relay).and_then(super::links::RelayLink::up) else { return };
+        let Some(served) = self.links.get(&relay) else { return };
+        let (Some((link, _)), Some(to)) = (served.up(), served.endpoint()) else { return };
         let serving = self.networks.get(&network).filter(|state| state.is_up() && state.uses_relay(&relay));
         // The relay's copy of the log may be ahead of ours, but a node revoked here gets no circuit.
         if label == 0 || node == self.id || serving.is_none_or(|state| state.log.state().is_revoked(&node)) {
@@ -237,7 +227,7 @@ impl Node {
             return;
         }
         let peer = PeerRef { network, node };
-        if !self.peers.open(now, peer, relay, addr, label, epoch) {
+        if !self.peers.open(now, peer, PathKey::relay(relay), to, label, epoch) {
             return;
         }
         self.flush_waiting(now, peer);
@@ -267,8 +257,9 @@ impl Node {
     ) {
         let peer = PeerRef { network, node };
         let Some(state) = self.peers.get(&peer) else { return };
+        let key = PathKey::relay(relay);
         // The answer to an earlier question must not close what was opened since.
-        if let Some((_, _, open, _)) = state.path_via(&relay)
+        if let Some((open, _)) = state.via(&key).and_then(|via| via.label)
             && open != label
         {
             return;
@@ -277,8 +268,8 @@ impl Node {
             circuit_reason::PEER_OFFLINE => OFFLINE_PAUSE_US,
             _ => REFUSED_PAUSE_US,
         };
-        self.peers.closed(now, &peer, &relay, pause);
-        self.probes.path_closed(&peer, &relay);
+        self.peers.closed(now, &peer, &key, pause);
+        self.probes.path_closed(&peer, &key);
     }
 
     // ---- timers
@@ -326,8 +317,9 @@ impl Node {
 
     /// Closes the circuits of a peer nobody talks to any more. Its session keys stay with the session table.
     fn give_back(&mut self, peer: PeerRef) {
-        for relay in self.peers.remove(&peer) {
-            if let Some((link, _)) = self.links.get(&relay).and_then(super::links::RelayLink::up) {
+        for key in self.peers.remove(&peer) {
+            let relay = key.first_relay().and_then(|relay| self.links.get(&relay));
+            if let Some((link, _)) = relay.and_then(super::links::RelayLink::up) {
                 let (network, peer, reason) = (peer.network, peer.node, circuit_reason::PEER_OFFLINE);
                 self.outbox.send(link, ControlMessage::CircuitClosed { network, peer, label: 0, reason });
             }

@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 use netflow_wire::control::{CONTROL_VERSION, ControlMessage, refused_code};
 use netflow_wire::{FrameKind, NetworkId, NodeId};
 
-use super::api::{Event, LinkId, Quota};
+use super::api::{Carrier, Event, LinkId, Quota};
 use super::links::{Attachment, refused_until};
 use super::outbox::{SELF_CLIENT, SELF_RELAY_ADDR, SELF_SERVER};
 use super::{Node, canonical};
+use crate::endpoint::Endpoint;
 use crate::relay::{BindProgress, batches};
 use crate::time::Now;
 
@@ -44,8 +45,8 @@ impl Node {
         for (node, addrs) in self.links.take_dials(now) {
             if node == self.id {
                 if let Some(relay) = &mut self.relay {
-                    relay.handle_link_up(now, SELF_SERVER, node);
-                    self.relay_link_up(now, SELF_CLIENT, node, SELF_RELAY_ADDR);
+                    relay.handle_link_up(now, SELF_SERVER, node, Carrier::Quic);
+                    self.relay_link_up(now, SELF_CLIENT, node, SELF_RELAY_ADDR, Carrier::Quic);
                 }
             } else {
                 self.outbox.connect(node, addrs);
@@ -64,8 +65,15 @@ impl Node {
     }
 
     /// A link this side dialled is up.
-    pub(super) fn relay_link_up(&mut self, now: Now, link: LinkId, relay: NodeId, remote: SocketAddr) {
-        match self.links.link_up(link, relay, remote) {
+    pub(super) fn relay_link_up(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        relay: NodeId,
+        remote: SocketAddr,
+        carrier: Carrier,
+    ) {
+        match self.links.link_up(link, relay, remote, carrier) {
             None => {
                 self.close_link(now, link);
                 return;
@@ -119,12 +127,12 @@ impl Node {
         let relays: Vec<NodeId> = self.links.iter().map(|(relay, _)| *relay).collect();
         for relay in relays {
             let Some(state) = self.links.get_mut(&relay) else { continue };
-            let Some((link, remote)) = state.up() else { continue };
-            binds.extend(state.bind.handle_timeout(now).map(|frame| (remote, frame)));
+            let (Some((link, _)), Some(endpoint)) = (state.up(), state.endpoint()) else { continue };
+            binds.extend(state.bind.handle_timeout(now).map(|frame| (endpoint, frame)));
             overdue.extend(state.overdue(now).into_iter().map(|network| (relay, link, network)));
         }
-        for (remote, frame) in binds {
-            self.outbox.datagram(remote, frame);
+        for (endpoint, frame) in binds {
+            self.outbox.datagram(endpoint, frame);
         }
         for (relay, link, network) in overdue {
             let wanted = self.networks.get(&network).is_some_and(|state| state.is_up() && state.uses_relay(&relay));
@@ -240,13 +248,21 @@ impl Node {
 
     fn bind_ticket(&mut self, now: Now, relay: NodeId, id: u64, key: [u8; 32]) {
         let Some(state) = self.links.get_mut(&relay).filter(|state| state.ticket_asked) else { return };
-        let Some((_, remote)) = state.up() else { return };
-        let frame = state.bind.start(now, id, key);
-        self.outbox.datagram(remote, frame);
+        match state.endpoint() {
+            None => {}
+            Some(Endpoint::Carrier(_)) => {
+                state.bind.bound_by_carrier();
+                self.reopen_circuits(now, &relay, None);
+            }
+            Some(endpoint) => {
+                let frame = state.bind.start(now, id, key);
+                self.outbox.datagram(endpoint, frame);
+            }
+        }
     }
 
     /// Frames 0x1A and 0x1C. Only from the address of a relay we are linked to.
-    pub(super) fn bind_frame(&mut self, now: Now, from: SocketAddr, kind: FrameKind, frame: &[u8]) -> bool {
+    pub(super) fn bind_frame(&mut self, now: Now, from: Endpoint, kind: FrameKind, frame: &[u8]) -> bool {
         let Some(relay) = self.links.relay_at(from) else { return false };
         let Some(state) = self.links.get_mut(&relay) else { return false };
         match state.bind.handle_frame(now, kind, frame) {

@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use ipnet::{Ipv4Net, Ipv6Net};
 use netflow_wire::{InviteId, NetworkId, NodeId};
 
+use crate::endpoint::{Endpoint, Hops, PathKey, PortId};
+
 /// What happened, for the shell (TUNs, routes) and for people.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
@@ -142,13 +144,30 @@ pub enum DownReason {
 /// The way to a peer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PathInfo {
-    /// Through a relay.
-    Relay {
-        /// Which.
-        relay: NodeId,
+    /// Without a relay.
+    Direct {
+        /// From which of our ports.
+        port: PortId,
         /// Where datagrams go.
         addr: SocketAddr,
     },
+    /// Through relays.
+    Relay {
+        /// Which, first hop first.
+        hops: Hops,
+        /// Where frames go.
+        endpoint: Endpoint,
+    },
+}
+
+impl PathInfo {
+    /// The way a key and an endpoint describe.
+    pub(super) const fn of(key: PathKey, endpoint: Endpoint) -> Self {
+        match key {
+            PathKey::Direct { port, addr } => Self::Direct { port, addr },
+            PathKey::Relay(hops) => Self::Relay { hops, endpoint },
+        }
+    }
 }
 
 /// Class of a failed command: the exit code `netctl` documents.

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 
 use netflow_wire::{NetworkId, NodeId};
 
-use super::api::{LinkId, Quota};
+use super::api::{Carrier, LinkId, Quota};
+use crate::endpoint::Endpoint;
 use crate::relay::{BindClient, Pull};
 use crate::time::{MILLI_US, Now, SECOND_US};
 
@@ -40,7 +41,7 @@ pub(super) enum Attachment {
 pub(super) enum LinkPhase {
     Idle { due_us: u64 },
     Dialing { since_us: u64 },
-    Up { link: LinkId, remote: SocketAddr },
+    Up { link: LinkId, remote: SocketAddr, carrier: Carrier },
 }
 
 /// One relay this node wants a link to.
@@ -62,7 +63,16 @@ pub(super) struct RelayLink {
 impl RelayLink {
     pub(super) const fn up(&self) -> Option<(LinkId, SocketAddr)> {
         match self.phase {
-            LinkPhase::Up { link, remote } => Some((link, remote)),
+            LinkPhase::Up { link, remote, .. } => Some((link, remote)),
+            LinkPhase::Idle { .. } | LinkPhase::Dialing { .. } => None,
+        }
+    }
+
+    /// Where frames for this relay go, while the link is up.
+    pub(super) const fn endpoint(&self) -> Option<Endpoint> {
+        match self.phase {
+            LinkPhase::Up { link, carrier: Carrier::Stream, .. } => Some(Endpoint::Carrier(link)),
+            LinkPhase::Up { remote, carrier: Carrier::Quic, .. } => Some(Endpoint::main(remote)),
             LinkPhase::Idle { .. } | LinkPhase::Dialing { .. } => None,
         }
     }
@@ -144,8 +154,8 @@ impl Links {
     }
 
     /// The relay whose link leads to this address: the only place its bind frames may come from.
-    pub(super) fn relay_at(&self, from: SocketAddr) -> Option<NodeId> {
-        let at = |relay: &RelayLink| relay.up().is_some_and(|(_, remote)| remote == from);
+    pub(super) fn relay_at(&self, from: Endpoint) -> Option<NodeId> {
+        let at = |relay: &RelayLink| relay.endpoint() == Some(from);
         self.relays.iter().find(|(_, relay)| at(relay)).map(|(node, _)| *node)
     }
 
@@ -210,13 +220,19 @@ impl Links {
     }
 
     /// A dialled link is up. `None`: nobody wants it (any more), close it. Otherwise the link it replaces, if any.
-    pub(super) fn link_up(&mut self, link: LinkId, node: NodeId, remote: SocketAddr) -> Option<Option<LinkId>> {
+    pub(super) fn link_up(
+        &mut self,
+        link: LinkId,
+        node: NodeId,
+        remote: SocketAddr,
+        carrier: Carrier,
+    ) -> Option<Option<LinkId>> {
         let relay = self.relays.get_mut(&node)?;
         let old = relay.up().map(|(old, _)| old);
         if let Some(old) = old {
             self.by_link.remove(&old);
         }
-        relay.phase = LinkPhase::Up { link, remote };
+        relay.phase = LinkPhase::Up { link, remote, carrier };
         relay.failures = 0;
         relay.last_error = None;
         relay.attachments.clear();

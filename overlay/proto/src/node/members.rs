@@ -149,8 +149,9 @@ impl Node {
     fn drop_peer(&mut self, peer: PeerRef, reason: u8) {
         self.sessions.remove_peer(&peer);
         self.probes.forget_peer(&peer);
-        for relay in self.peers.remove(&peer) {
-            if let Some((link, _)) = self.links.get(&relay).and_then(super::links::RelayLink::up) {
+        for key in self.peers.remove(&peer) {
+            let relay = key.first_relay().and_then(|relay| self.links.get(&relay));
+            if let Some((link, _)) = relay.and_then(super::links::RelayLink::up) {
                 let (network, peer) = (peer.network, peer.node);
                 self.outbox.send(link, ControlMessage::CircuitClosed { network, peer, label: 0, reason });
             }

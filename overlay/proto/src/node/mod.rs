@@ -9,6 +9,7 @@ mod circuits;
 mod commands;
 mod control;
 mod create;
+mod direct;
 mod event;
 mod fragments;
 mod inside;
@@ -35,11 +36,13 @@ use rand_core::CryptoRng;
 pub use api::*;
 pub use commands::check_member_name;
 
+use self::direct::Local as LocalNet;
 use self::links::Links;
 use self::network::Network;
 use self::outbox::{Local, Outbox, SELF_CLIENT, SELF_CLIENT_ADDR, SELF_RELAY_ADDR, SELF_SERVER};
 use self::peers::Peers;
 use self::probes::Probes;
+use crate::endpoint::{Endpoint, PortId};
 use crate::identity::{NodeKeys, SignedRecord};
 use crate::relay::{RelayOutput, RelayServer};
 use crate::session::{SessionEvent, SessionTable};
@@ -72,20 +75,29 @@ pub struct Node {
     sessions: SessionTable,
     peers: Peers,
     probes: Probes,
+    local: LocalNet,
     relay: Option<RelayServer>,
     relay_config: Option<RelayConfig>,
     counters: Counters,
 }
 
 impl Node {
-    /// One datagram of ours (first byte 0x10..=0x1f); anything else is counted and dropped.
-    pub fn handle_datagram(&mut self, now: Now, from: SocketAddr, datagram: &mut [u8]) {
+    /// One datagram that came to a local port: a frame of ours (first byte 0x10..=0x1f) or STUN (0x00..=0x03); anything else is
+    /// counted and dropped.
+    pub fn handle_datagram(&mut self, now: Now, port: PortId, from: SocketAddr, datagram: &mut [u8]) {
         self.counters.rx_datagrams = self.counters.rx_datagrams.saturating_add(1);
         if from.ip().is_unspecified() {
             self.counters.rx_unknown = self.counters.rx_unknown.saturating_add(1);
             return;
         }
-        self.datagram(now, canonical(from), datagram);
+        self.datagram(now, Endpoint::Udp { port, addr: canonical(from) }, datagram);
+        self.settle(now);
+    }
+
+    /// One of our frames that came over the stream of a [`Carrier::Stream`] link.
+    pub fn handle_link_frame(&mut self, now: Now, link: LinkId, frame: &mut [u8]) {
+        self.counters.rx_datagrams = self.counters.rx_datagrams.saturating_add(1);
+        self.datagram(now, Endpoint::Carrier(link), frame);
         self.settle(now);
     }
 
@@ -96,12 +108,20 @@ impl Node {
     }
 
     /// A control link is up; `peer` is the key the other side proved. `outgoing`: this side dialled.
-    /// `remote` is also where datagrams for (or from) the other side's data path go.
-    pub fn handle_link_up(&mut self, now: Now, link: LinkId, peer: NodeId, remote: SocketAddr, outgoing: bool) {
+    /// With [`Carrier::Quic`], `remote` is also where datagrams for (or from) the other side's data path go.
+    pub fn handle_link_up(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        peer: NodeId,
+        remote: SocketAddr,
+        outgoing: bool,
+        carrier: Carrier,
+    ) {
         if outgoing {
-            self.relay_link_up(now, link, peer, canonical(remote));
+            self.relay_link_up(now, link, peer, canonical(remote), carrier);
         } else if let Some(relay) = &mut self.relay {
-            relay.handle_link_up(now, link, peer);
+            relay.handle_link_up(now, link, peer, carrier);
         } else {
             self.outbox.close(link);
         }
@@ -167,7 +187,7 @@ impl Node {
 
     // ---- inside
 
-    fn datagram(&mut self, now: Now, from: SocketAddr, datagram: &mut [u8]) {
+    fn datagram(&mut self, now: Now, from: Endpoint, datagram: &mut [u8]) {
         let known = match classify_datagram(datagram) {
             Datagram::Frame(kind) => match kind {
                 FrameKind::Relay => self.relayed(now, from, datagram),
@@ -189,13 +209,13 @@ impl Node {
     }
 
     /// Frame 0x18: for a circuit of ours, or to be sent on by our relay service.
-    fn relayed(&mut self, now: Now, from: SocketAddr, datagram: &mut [u8]) -> bool {
+    fn relayed(&mut self, now: Now, from: Endpoint, datagram: &mut [u8]) -> bool {
         let Ok(mut frame) = RelayFrame::new_checked(&mut *datagram) else { return false };
         let (label, epoch) = (frame.label(), frame.epoch());
-        if let Some((peer, relay)) = self.peers.by_label(from, label) {
-            let via = self.peers.get(&peer).and_then(|state| state.path_via(&relay));
-            return via.filter(|(_, _, _, expected)| *expected == epoch).is_some_and(|path| {
-                self.session_frame(now, peer, path, frame.inner_mut());
+        if let Some((peer, key)) = self.peers.by_label(from, label) {
+            let via = self.peers.get(&peer).and_then(|state| state.via(&key));
+            return via.filter(|via| via.label.is_some_and(|(_, open)| open == epoch)).is_some_and(|via| {
+                self.session_frame(now, peer, &via, frame.inner_mut());
                 true
             });
         }
@@ -260,8 +280,8 @@ impl Node {
                     }
                 }
                 Local::ToClient(message) => self.link_message(now, SELF_CLIENT, message),
-                Local::DatagramToServer(mut bytes) => self.datagram(now, SELF_CLIENT_ADDR, &mut bytes),
-                Local::DatagramToClient(mut bytes) => self.datagram(now, SELF_RELAY_ADDR, &mut bytes),
+                Local::DatagramToServer(mut bytes) => self.datagram(now, Endpoint::main(SELF_CLIENT_ADDR), &mut bytes),
+                Local::DatagramToClient(mut bytes) => self.datagram(now, Endpoint::main(SELF_RELAY_ADDR), &mut bytes),
             }
             // The relay's own queue comes first: a circuit must be known before its frames.
             self.settle_relay();

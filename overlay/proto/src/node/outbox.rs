@@ -7,6 +7,7 @@ use netflow_wire::control::ControlMessage;
 use netflow_wire::{NetworkId, NodeId};
 
 use super::api::{Event, LinkId, Output, Persist};
+use crate::endpoint::{Endpoint, PortId};
 
 /// This node's link to its own relay service, as the client sees it. The shell counts up from 0 and never gets here.
 pub(super) const SELF_CLIENT: LinkId = LinkId(u64::MAX);
@@ -46,7 +47,7 @@ pub(super) struct Outbox {
 impl Outbox {
     pub(super) fn pop(&mut self) -> Option<Output> {
         let output = self.queue.pop_front()?;
-        if matches!(output, Output::Datagram { .. } | Output::Inside { .. }) {
+        if matches!(output, Output::Datagram { .. } | Output::LinkFrame { .. } | Output::Inside { .. }) {
             self.data = self.data.saturating_sub(1);
         }
         Some(output)
@@ -64,17 +65,37 @@ impl Outbox {
         self.queue.push_back(Output::Event(event));
     }
 
-    pub(super) fn datagram(&mut self, to: SocketAddr, bytes: Vec<u8>) {
+    /// One frame to wherever the endpoint is.
+    pub(super) fn datagram(&mut self, to: Endpoint, bytes: Vec<u8>) {
+        self.datagram_with_ttl(to, None, bytes);
+    }
+
+    /// The same with an IP TTL (hop limit) for this one datagram: an opener dies before it reaches the other side's NAT.
+    pub(super) fn datagram_with_ttl(&mut self, to: Endpoint, ttl: Option<u8>, bytes: Vec<u8>) {
         if self.data.saturating_add(self.local.len()) >= MAX_DATA {
             self.dropped = self.dropped.saturating_add(1);
-        } else if to == SELF_RELAY_ADDR {
-            self.local.push_back(Local::DatagramToServer(bytes));
-        } else if to == SELF_CLIENT_ADDR {
-            self.local.push_back(Local::DatagramToClient(bytes));
-        } else {
-            self.data += 1;
-            self.queue.push_back(Output::Datagram { to, bytes });
+            return;
         }
+        match to {
+            Endpoint::Udp { addr: SELF_RELAY_ADDR, .. } => self.local.push_back(Local::DatagramToServer(bytes)),
+            Endpoint::Udp { addr: SELF_CLIENT_ADDR, .. } => self.local.push_back(Local::DatagramToClient(bytes)),
+            Endpoint::Udp { port, addr } => {
+                self.data += 1;
+                self.queue.push_back(Output::Datagram { from: port, to: addr, ttl, bytes });
+            }
+            Endpoint::Carrier(link) => {
+                self.data += 1;
+                self.queue.push_back(Output::LinkFrame { link, bytes });
+            }
+        }
+    }
+
+    pub(super) fn open_port(&mut self, port: PortId) {
+        self.queue.push_back(Output::PortOpen { port });
+    }
+
+    pub(super) fn close_port(&mut self, port: PortId) {
+        self.queue.push_back(Output::PortClose { port });
     }
 
     pub(super) fn inside(&mut self, network: NetworkId, packet: Vec<u8>) {

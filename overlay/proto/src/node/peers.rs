@@ -1,6 +1,6 @@
 //! Peers that traffic goes to: packets waiting for a path, paths through relays, and which of them is used.
 //!
-//! A path is a circuit at one relay. Every common relay gives one; the used ("primary") path is the open one with the
+//! A path is direct, or a circuit through relays. Every common relay gives one; the used ("primary") path is the open one with the
 //! smallest measured round trip, and the others stay open and are measured too. A path whose relay lost its control link or
 //! that stops answering is left at once; a merely faster one has to be clearly faster, and ten seconds lie between two such
 //! voluntary changes (pitfall 17).
@@ -9,10 +9,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use netflow_wire::NodeId;
+use netflow_wire::relay::{INITIAL_HOP_LIMIT, RELAY_HEADER_LEN, RelayRepr};
 
 use super::fragments::Reassembly;
+use crate::endpoint::{Endpoint, PathKey, PortId};
 use crate::netlog::ShortHead;
-use crate::session::PeerRef;
+use crate::session::{PeerRef, Source};
 use crate::time::{MILLI_US, Now, SECOND_US};
 
 /// Packets kept per peer while there is no path yet. The session keeps as many again during the handshake.
@@ -30,13 +32,54 @@ const DEAD_AFTER: u32 = 3;
 const OPEN_RETRY_US: u64 = 2 * SECOND_US;
 const MAX_OPEN_RETRY_US: u64 = 60 * SECOND_US;
 
-/// How a circuit stands.
+/// How a path stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Circuit {
     /// Asked for; asked again when due.
     Wanted { due_us: u64, tries: u32 },
-    /// Carries frames.
-    Open { addr: SocketAddr, label: u32, epoch: u16 },
+    /// Carries frames through relays.
+    Open { to: Endpoint, label: u32, epoch: u16 },
+    /// Carries frames without a relay.
+    Direct { to: Endpoint },
+}
+
+/// An open path, ready to send on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Via {
+    pub(super) key: PathKey,
+    pub(super) to: Endpoint,
+    /// Label and epoch, when a relay is in the way.
+    pub(super) label: Option<(u32, u16)>,
+}
+
+impl Via {
+    /// Bytes in front of an end-to-end frame.
+    pub(super) const fn header_len(&self) -> usize {
+        if self.label.is_some() { RELAY_HEADER_LEN } else { 0 }
+    }
+
+    /// Appends what goes in front of an end-to-end frame.
+    pub(super) fn push_header(&self, datagram: &mut Vec<u8>) {
+        if let Some((label, epoch)) = self.label {
+            datagram.extend_from_slice(&RelayRepr { hop_limit: INITIAL_HOP_LIMIT, epoch, label }.to_bytes());
+        }
+    }
+
+    /// A frame of ours as a datagram for this path.
+    pub(super) fn wrap(&self, frame: &[u8]) -> Vec<u8> {
+        let mut datagram = Vec::with_capacity(self.header_len().saturating_add(frame.len()));
+        self.push_header(&mut datagram);
+        datagram.extend_from_slice(frame);
+        datagram
+    }
+
+    /// Where frames of this path come from, for cookies.
+    pub(super) fn source(&self) -> Source {
+        match self.label {
+            Some((label, _)) => Source::Relayed { relay: self.to.limit_addr(), label },
+            None => Source::Direct(self.to.limit_addr()),
+        }
+    }
 }
 
 /// One path to a peer.
@@ -64,11 +107,17 @@ impl Path {
         }
     }
 
-    pub(super) const fn open(&self) -> Option<(SocketAddr, u32, u16)> {
+    /// Where its frames go, with label and epoch when relays carry them.
+    pub(super) const fn open(&self) -> Option<(Endpoint, Option<(u32, u16)>)> {
         match self.circuit {
-            Circuit::Open { addr, label, epoch } => Some((addr, label, epoch)),
+            Circuit::Open { to, label, epoch } => Some((to, Some((label, epoch)))),
+            Circuit::Direct { to } => Some((to, None)),
             Circuit::Wanted { .. } => None,
         }
+    }
+
+    fn label(&self) -> Option<(Endpoint, u32)> {
+        self.open().and_then(|(to, label)| Some((to, label?.0)))
     }
 
     const fn is_dead(&self) -> bool {
@@ -99,8 +148,8 @@ pub(super) struct PeerSync {
 /// One peer.
 #[derive(Debug, Default)]
 pub(super) struct Peer {
-    pub(super) paths: BTreeMap<NodeId, Path>,
-    primary: Option<NodeId>,
+    pub(super) paths: BTreeMap<PathKey, Path>,
+    primary: Option<PathKey>,
     last_switch_us: Option<u64>,
     /// Why the primary path is the one it is.
     pub(super) reason: &'static str,
@@ -130,22 +179,20 @@ impl Peer {
         !self.waiting.is_empty()
     }
 
-    /// The path to send on: its relay, and where and with which label.
-    pub(super) fn primary(&self) -> Option<(NodeId, SocketAddr, u32, u16)> {
-        let relay = self.primary?;
-        let (addr, label, epoch) = self.paths.get(&relay)?.open()?;
-        Some((relay, addr, label, epoch))
+    /// The path to send on.
+    pub(super) fn primary(&self) -> Option<Via> {
+        self.via(&self.primary?)
     }
 
-    /// The path through one relay.
-    pub(super) fn path_via(&self, relay: &NodeId) -> Option<(NodeId, SocketAddr, u32, u16)> {
-        let (addr, label, epoch) = self.paths.get(relay)?.open()?;
-        Some((*relay, addr, label, epoch))
+    /// One path, while it is open.
+    pub(super) fn via(&self, key: &PathKey) -> Option<Via> {
+        let (to, label) = self.paths.get(key)?.open()?;
+        Some(Via { key: *key, to, label })
     }
 
-    /// Wants a circuit at a relay. `true`: ask for it now.
-    pub(super) fn want(&mut self, now: Now, relay: NodeId) -> bool {
-        let path = self.paths.entry(relay).or_insert_with(|| Path::wanted(now));
+    /// Wants circuits through relays. `true`: ask for them now.
+    pub(super) fn want(&mut self, now: Now, key: PathKey) -> bool {
+        let path = self.paths.entry(key).or_insert_with(|| Path::wanted(now));
         match &mut path.circuit {
             Circuit::Wanted { due_us, tries } if *due_us <= now.mono_us => {
                 let pause = OPEN_RETRY_US.saturating_mul(1 << (*tries).min(5)).min(MAX_OPEN_RETRY_US);
@@ -153,7 +200,7 @@ impl Peer {
                 *due_us = now.after(pause);
                 true
             }
-            Circuit::Wanted { .. } | Circuit::Open { .. } => false,
+            Circuit::Wanted { .. } | Circuit::Open { .. } | Circuit::Direct { .. } => false,
         }
     }
 
@@ -161,7 +208,7 @@ impl Peer {
     pub(super) fn next_want(&self) -> Option<u64> {
         let due = |path: &Path| match path.circuit {
             Circuit::Wanted { due_us, .. } => Some(due_us),
-            Circuit::Open { .. } => None,
+            Circuit::Open { .. } | Circuit::Direct { .. } => None,
         };
         self.paths.values().filter_map(due).min()
     }
@@ -180,24 +227,24 @@ impl Peer {
     /// Chooses the primary path again. `true`: it changed.
     pub(super) fn choose(&mut self, now: Now) -> bool {
         let open = self.paths.iter().filter(|(_, path)| path.open().is_some());
-        let best = open.min_by_key(|(relay, path)| (path.rank(), **relay)).map(|(relay, path)| (*relay, path.rank()));
-        let current = self.primary.filter(|relay| self.paths.get(relay).is_some_and(|path| path.open().is_some()));
-        let current_rank = current.and_then(|relay| self.paths.get(&relay)).map(Path::rank);
+        let best = open.min_by_key(|(key, path)| (path.rank(), **key)).map(|(key, path)| (*key, path.rank()));
+        let current = self.primary.filter(|key| self.paths.get(key).is_some_and(|path| path.open().is_some()));
+        let current_rank = current.and_then(|key| self.paths.get(&key)).map(Path::rank);
         let (next, reason) = match (best, current.zip(current_rank)) {
             (None, _) => (None, "no path"),
-            (Some((relay, _)), None) => {
-                (Some(relay), if self.primary.is_none() { "first path" } else { "last path closed" })
+            (Some((key, _)), None) => {
+                (Some(key), if self.primary.is_none() { "first path" } else { "last path closed" })
             }
-            (Some((relay, rank)), Some((current, now_rank))) => {
+            (Some((key, rank)), Some((current, now_rank))) => {
                 let (dead, suspect, rtt) = rank;
                 let (now_dead, now_suspect, now_rtt) = now_rank;
-                if relay == current {
+                if key == current {
                     return false;
                 } else if (now_dead, now_suspect) > (dead, suspect) {
-                    (Some(relay), if now_dead { "last path stopped answering" } else { "relay connection lost" })
+                    (Some(key), if now_dead { "last path stopped answering" } else { "relay connection lost" })
                 } else if self.may_switch(now) && is_clearly_faster(rtt, now_rtt) {
                     self.last_switch_us = Some(now.mono_us);
-                    (Some(relay), "lowest round trip")
+                    (Some(key), "lowest round trip")
                 } else {
                     return false;
                 }
@@ -222,7 +269,7 @@ fn is_clearly_faster(rtt: u64, than: u64) -> bool {
 #[derive(Default)]
 pub(super) struct Peers {
     map: BTreeMap<PeerRef, Peer>,
-    labels: BTreeMap<(SocketAddr, u32), (PeerRef, NodeId)>,
+    labels: BTreeMap<(Endpoint, u32), (PeerRef, PathKey)>,
 }
 
 impl Peers {
@@ -251,49 +298,54 @@ impl Peers {
     }
 
     /// Whose frames carry this label from this address.
-    pub(super) fn by_label(&self, from: SocketAddr, label: u32) -> Option<(PeerRef, NodeId)> {
+    pub(super) fn by_label(&self, from: Endpoint, label: u32) -> Option<(PeerRef, PathKey)> {
         self.labels.get(&(from, label)).copied()
     }
 
     /// A circuit is open.
-    pub(super) fn open(
-        &mut self,
-        now: Now,
-        peer: PeerRef,
-        relay: NodeId,
-        addr: SocketAddr,
-        label: u32,
-        epoch: u16,
-    ) -> bool {
+    pub(super) fn open(&mut self, now: Now, peer: PeerRef, key: PathKey, to: Endpoint, label: u32, epoch: u16) -> bool {
+        self.opened(now, peer, key, Circuit::Open { to, label, epoch })
+    }
+
+    /// Our own probe to this address was answered: both directions work without a relay.
+    pub(super) fn add_direct(&mut self, now: Now, peer: PeerRef, port: PortId, addr: SocketAddr) -> bool {
+        let to = Endpoint::Udp { port, addr };
+        self.opened(now, peer, PathKey::Direct { port, addr }, Circuit::Direct { to })
+    }
+
+    fn opened(&mut self, now: Now, peer: PeerRef, key: PathKey, circuit: Circuit) -> bool {
         let Some(entry) = self.entry(peer) else { return false };
         if entry.last_traffic_us == 0 {
             entry.last_traffic_us = now.mono_us;
         }
-        let path = entry.paths.entry(relay).or_insert_with(|| Path::wanted(now));
-        let old = path.open();
-        path.circuit = Circuit::Open { addr, label, epoch };
+        let path = entry.paths.entry(key).or_insert_with(|| Path::wanted(now));
+        let old = path.label();
+        path.circuit = circuit;
+        let new = path.label();
         path.suspect = false;
         path.lost = 0;
         path.probe = None;
         path.next_probe_us = now.mono_us;
         entry.choose(now);
-        if let Some((addr, label, _)) = old {
-            self.labels.remove(&(addr, label));
+        if let Some(old) = old {
+            self.labels.remove(&old);
         }
-        self.labels.insert((addr, label), (peer, relay));
+        if let Some(new) = new {
+            self.labels.insert(new, (peer, key));
+        }
         true
     }
 
     /// A circuit is closed, or was refused: asked for again after `pause_us` when somebody still wants it.
-    pub(super) fn closed(&mut self, now: Now, peer: &PeerRef, relay: &NodeId, pause_us: u64) {
+    pub(super) fn closed(&mut self, now: Now, peer: &PeerRef, key: &PathKey, pause_us: u64) {
         let Some(entry) = self.map.get_mut(peer) else { return };
-        let Some(path) = entry.paths.get_mut(relay) else { return };
-        if let Some((addr, label, _)) = path.open() {
-            self.labels.remove(&(addr, label));
+        let Some(path) = entry.paths.get_mut(key) else { return };
+        if let Some(label) = path.label() {
+            self.labels.remove(&label);
         }
         let tries = match path.circuit {
             Circuit::Wanted { tries, .. } => tries,
-            Circuit::Open { .. } => 0,
+            Circuit::Open { .. } | Circuit::Direct { .. } => 0,
         };
         path.circuit = Circuit::Wanted { due_us: now.after(pause_us), tries };
         path.probe = None;
@@ -304,25 +356,27 @@ impl Peers {
     /// The control link of a relay is down (or up again): its paths are the last choice (or as good as any).
     pub(super) fn set_suspect(&mut self, now: Now, relay: &NodeId, suspect: bool) {
         for peer in self.map.values_mut() {
-            if let Some(path) = peer.paths.get_mut(relay) {
-                path.suspect = suspect;
+            let through = peer.paths.iter_mut().filter(|(key, _)| key.first_relay() == Some(*relay));
+            if through.map(|(_, path)| path.suspect = suspect).count() > 0 {
                 peer.choose(now);
             }
         }
     }
 
-    /// Removes a peer and its labels. Returns the relays that have a circuit to it.
-    pub(super) fn remove(&mut self, peer: &PeerRef) -> Vec<NodeId> {
+    /// Removes a peer and its labels. Returns the paths through relays that were open.
+    pub(super) fn remove(&mut self, peer: &PeerRef) -> Vec<PathKey> {
         let Some(entry) = self.map.remove(peer) else { return Vec::new() };
         self.labels.retain(|_, (owner, _)| owner != peer);
-        entry.paths.into_iter().filter(|(_, path)| path.open().is_some()).map(|(relay, _)| relay).collect()
+        entry.paths.into_iter().filter(|(_, path)| path.label().is_some()).map(|(key, _)| key).collect()
     }
 
     /// Forgets every path through a relay this node does not use any more.
     pub(super) fn forget_relay(&mut self, now: Now, relay: &NodeId) {
-        self.labels.retain(|_, (_, via)| via != relay);
+        self.labels.retain(|_, (_, key)| key.first_relay() != Some(*relay));
         for peer in self.map.values_mut() {
-            if peer.paths.remove(relay).is_some() {
+            let before = peer.paths.len();
+            peer.paths.retain(|key, _| key.first_relay() != Some(*relay));
+            if peer.paths.len() < before {
                 peer.choose(now);
             }
         }
@@ -341,16 +395,16 @@ mod tests {
         Now { mono_us, unix_s: 0 }
     }
 
-    fn relay(byte: u8) -> NodeId {
-        NodeId([byte; 32])
+    fn relay(byte: u8) -> PathKey {
+        PathKey::relay(NodeId([byte; 32]))
     }
 
     fn with_two_paths() -> Peer {
         let mut peer = Peer::default();
         for byte in [1, 2] {
             let mut path = Path::wanted(at(0));
-            let addr = SocketAddr::from(([192, 0, 2, byte], 1));
-            path.circuit = Circuit::Open { addr, label: u32::from(byte), epoch: 0 };
+            let to = Endpoint::main(SocketAddr::from(([192, 0, 2, byte], 1)));
+            path.circuit = Circuit::Open { to, label: u32::from(byte), epoch: 0 };
             path.rtt_us = Some(40_000);
             peer.paths.insert(relay(byte), path);
         }
@@ -361,10 +415,10 @@ mod tests {
     #[test]
     fn a_path_that_stops_answering_is_left_at_once() {
         let mut peer = with_two_paths();
-        let (first, ..) = peer.primary().unwrap();
+        let first = peer.primary().unwrap().key;
         peer.paths.get_mut(&first).unwrap().lost = DEAD_AFTER;
         assert!(peer.choose(at(1)));
-        assert_ne!(peer.primary().unwrap().0, first);
+        assert_ne!(peer.primary().unwrap().key, first);
     }
 
     #[test]
@@ -373,8 +427,8 @@ mod tests {
         let mut changes = 0;
         for step in 0..1_000u64 {
             let fast = relay(1 + u8::from(step % 2 == 0));
-            for (node, path) in &mut peer.paths {
-                path.rtt_us = Some(if *node == fast { 10_000 } else { 90_000 });
+            for (key, path) in &mut peer.paths {
+                path.rtt_us = Some(if *key == fast { 10_000 } else { 90_000 });
             }
             changes += u32::from(peer.choose(at(step * 100_000)));
         }

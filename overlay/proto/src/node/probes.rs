@@ -11,6 +11,7 @@ use super::Node;
 use super::api::{CommandError, ErrorKind, Event, PathInfo};
 use super::commands::known;
 use super::peers::Peer;
+use crate::endpoint::PathKey;
 use crate::session::PeerRef;
 use crate::time::{MILLI_US, Now, SECOND_US};
 
@@ -36,7 +37,7 @@ const MIN_PING_GAP_US: u64 = 10 * MILLI_US;
 
 #[derive(Clone, Copy, Debug)]
 enum Purpose {
-    Path(NodeId),
+    Path(PathKey),
     Job { job: u64, seq: u32 },
 }
 
@@ -96,9 +97,9 @@ impl Probes {
     }
 
     /// A path is gone: what was under way on it is not lost, it was never carried.
-    pub(super) fn path_closed(&mut self, peer: &PeerRef, relay: &NodeId) {
+    pub(super) fn path_closed(&mut self, peer: &PeerRef, key: &PathKey) {
         self.outstanding
-            .retain(|_, probe| !(probe.peer == *peer && matches!(probe.purpose, Purpose::Path(via) if via == *relay)));
+            .retain(|_, probe| !(probe.peer == *peer && matches!(probe.purpose, Purpose::Path(via) if via == *key)));
     }
 
     fn remember(&mut self, id: u64, probe: Outstanding) -> bool {
@@ -201,15 +202,15 @@ impl Node {
         }
         self.probes.end_jobs();
         // Their turn is taken even without a session, so that the timer moves on.
-        for (peer, relay) in self.paths_to_probe(now) {
+        for (peer, key) in self.paths_to_probe(now) {
             if self.sessions.info(&peer).is_some() {
-                self.send_probe(now, peer, Purpose::Path(relay));
+                self.send_probe(now, peer, Purpose::Path(key));
             }
         }
     }
 
     /// Open paths of active peers whose turn it is. Their next turn is set.
-    fn paths_to_probe(&mut self, now: Now) -> Vec<(PeerRef, NodeId)> {
+    fn paths_to_probe(&mut self, now: Now) -> Vec<(PeerRef, PathKey)> {
         let mut due = Vec::new();
         for (peer, state) in self.peers.iter_mut() {
             if !is_active(state, now) {
@@ -220,18 +221,18 @@ impl Node {
                 }
                 continue;
             }
-            let primary = state.primary().map(|(relay, ..)| relay);
-            for (relay, path) in &mut state.paths {
+            let primary = state.primary().map(|via| via.key);
+            for (key, path) in &mut state.paths {
                 if path.open().is_some() && path.probe.is_none() && path.next_probe_us <= now.mono_us {
                     let pause = if path.lost > 0 {
                         DOUBT_US
-                    } else if primary == Some(*relay) {
+                    } else if primary == Some(*key) {
                         PRIMARY_US
                     } else {
                         OTHER_US
                     };
                     path.next_probe_us = now.after(pause);
-                    due.push((*peer, *relay));
+                    due.push((*peer, *key));
                 }
             }
         }
@@ -251,11 +252,11 @@ impl Node {
         }
         let Ok(plaintext) = (Inner::Ping { id, t: 0 }).to_vec() else { return };
         let via = match purpose {
-            Purpose::Path(relay) => {
-                if let Some(path) = self.peers.get_mut(&peer).and_then(|state| state.paths.get_mut(&relay)) {
+            Purpose::Path(key) => {
+                if let Some(path) = self.peers.get_mut(&peer).and_then(|state| state.paths.get_mut(&key)) {
                     path.probe = Some((id, now.mono_us));
                 }
-                Some(relay)
+                Some(key)
             }
             Purpose::Job { .. } => None,
         };
@@ -263,17 +264,15 @@ impl Node {
     }
 
     /// An answer came over a path.
-    pub(super) fn pong(&mut self, now: Now, peer: PeerRef, relay: &NodeId, id: u64) {
+    pub(super) fn pong(&mut self, now: Now, peer: PeerRef, key: &PathKey, id: u64) {
         let known = self.probes.outstanding.get(&id).is_some_and(|probe| probe.peer == peer);
         let Some(probe) = known.then(|| self.probes.outstanding.remove(&id)).flatten() else { return };
         let rtt_us = now.since(probe.sent_us);
         match probe.purpose {
             Purpose::Path(via) => self.path_measured(now, peer, &via, rtt_us),
             Purpose::Job { job, seq } => {
-                let Some((relay, addr, ..)) = self.peers.get(&peer).and_then(|state| state.path_via(relay)) else {
-                    return;
-                };
-                let path = PathInfo::Relay { relay, addr };
+                let Some(via) = self.peers.get(&peer).and_then(|state| state.via(key)) else { return };
+                let path = PathInfo::of(via.key, via.to);
                 self.outbox.event(Event::PingReply { ping: job, seq, rtt_us, path });
                 self.probes.end_jobs();
             }
@@ -281,7 +280,7 @@ impl Node {
     }
 
     /// Smooths like TCP (RFC 6298, 2): one eighth of each new value.
-    fn path_measured(&mut self, now: Now, peer: PeerRef, via: &NodeId, rtt_us: u64) {
+    fn path_measured(&mut self, now: Now, peer: PeerRef, via: &PathKey, rtt_us: u64) {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         let Some(path) = state.paths.get_mut(via) else { return };
         path.probe = None;

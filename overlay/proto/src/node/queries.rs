@@ -11,6 +11,7 @@ use super::api::{
 };
 use super::links::Attachment;
 use super::network::{Network, Phase};
+use crate::endpoint::PathKey;
 use crate::netlog::{Invite, InviteStatus};
 use crate::policy::Policy;
 use crate::relay::RelayServer;
@@ -154,13 +155,13 @@ impl Node {
                 continue;
             }
             let primary = paths.and_then(|state| state.primary());
-            let describe = |relay: &NodeId| {
-                let (relay, addr, ..) = paths?.path_via(relay)?;
-                Some((PathInfo::Relay { relay, addr }, paths?.paths.get(&relay)?.rtt_us))
+            let describe = |key: &PathKey| {
+                let via = paths?.via(key)?;
+                Some((PathInfo::of(via.key, via.to), paths?.paths.get(key)?.rtt_us))
             };
-            let used = primary.and_then(|(relay, ..)| describe(&relay));
+            let used = primary.and_then(|via| describe(&via.key));
             let others = paths.into_iter().flat_map(|state| state.paths.keys());
-            let others = others.filter(|relay| primary.is_none_or(|(used, ..)| used != **relay)).filter_map(describe);
+            let others = others.filter(|key| primary.is_none_or(|via| via.key != **key)).filter_map(describe);
             let addresses = member.ipv4.map(IpAddr::V4).into_iter().chain([IpAddr::V6(member.ipv6)]);
             peers.push(PeerInfo {
                 node: member.node,

@@ -55,6 +55,7 @@ impl Node {
             sessions: SessionTable::new(identity),
             peers: Peers::default(),
             probes: Probes::default(),
+            local: super::direct::Local::default(),
             relay: server,
             relay_config: relay,
             counters: Counters::default(),

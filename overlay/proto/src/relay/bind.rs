@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::auth;
 use super::config::LinkId;
+use crate::endpoint::{Endpoint, PortId};
 use crate::time::{Now, SECOND_US};
 
 /// Age at which the cookie secret is replaced; the previous one stays good for as long again.
@@ -31,7 +32,7 @@ pub(super) const LINK_GRACE_US: u64 = 60 * SECOND_US;
 pub(super) struct Binding {
     pub(super) id: u64,
     key: Zeroizing<[u8; 32]>,
-    pub(super) addr: Option<SocketAddr>,
+    pub(super) addr: Option<Endpoint>,
     /// Highest number of a confirm: an old one, seen on the way, moves nothing back.
     last_nonce: u64,
     last_challenge_us: Option<u64>,
@@ -81,7 +82,7 @@ impl Bindings {
     }
 
     /// The proved address of a node.
-    pub(super) fn address(&self, node: &NodeId) -> Option<SocketAddr> {
+    pub(super) fn address(&self, node: &NodeId) -> Option<Endpoint> {
         self.nodes.get(node)?.addr
     }
 
@@ -104,6 +105,13 @@ impl Bindings {
         (id, ticket)
     }
 
+    /// A node without UDP: its frames come and go over its link, which proved whose they are.
+    pub(super) fn bind_carrier(&mut self, node: &NodeId, link: LinkId) {
+        if let Some(binding) = self.nodes.get_mut(node) {
+            binding.addr = Some(Endpoint::Carrier(link));
+        }
+    }
+
     /// The control link of a node is gone.
     pub(super) fn link_lost(&mut self, now: Now, node: &NodeId, link: LinkId) {
         if let Some(binding) = self.nodes.get_mut(node)
@@ -111,6 +119,8 @@ impl Bindings {
         {
             binding.link = None;
             binding.lost_us = now.mono_us;
+            // Frames cannot go where the stream has ended; a UDP address outlives its link.
+            binding.addr = binding.addr.filter(|addr| *addr != Endpoint::Carrier(link));
             self.lost += 1;
         }
     }
@@ -157,6 +167,7 @@ impl Bindings {
     pub(super) fn handle_confirm(
         &mut self,
         now: Now,
+        port: PortId,
         from: SocketAddr,
         frame: &[u8],
         rng: &mut dyn CryptoRng,
@@ -173,7 +184,7 @@ impl Bindings {
             return BindOutcome::Drop;
         }
         binding.last_nonce = confirm.nonce();
-        binding.addr = Some(from);
+        binding.addr = Some(Endpoint::Udp { port, addr: from });
         BindOutcome::Bound(node, auth::bound_frame(&binding.key, confirm.bind_id(), confirm.nonce(), from))
     }
 

@@ -39,6 +39,8 @@ struct Ticket {
 pub(crate) struct BindClient {
     ticket: Option<Ticket>,
     observed: Option<SocketAddr>,
+    /// The link itself carries the frames: there is no address to prove.
+    by_carrier: bool,
     due_us: Option<u64>,
     tries: u32,
 }
@@ -58,7 +60,7 @@ pub(crate) enum BindProgress {
 
 impl BindClient {
     pub(crate) const fn is_bound(&self) -> bool {
-        self.observed.is_some()
+        self.by_carrier || self.observed.is_some()
     }
 
     /// Own address as the relay sees it.
@@ -69,6 +71,11 @@ impl BindClient {
     /// The link is gone: its ticket is worth nothing for a new one.
     pub(crate) fn reset(&mut self) {
         *self = Self::default();
+    }
+
+    /// A ticket came over a link that carries the frames as well: bound.
+    pub(crate) fn bound_by_carrier(&mut self) {
+        *self = Self { by_carrier: true, ..Self::default() };
     }
 
     /// A ticket came: start. Returns the first bind frame.

@@ -8,6 +8,16 @@ use netflow_wire::NetworkId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
 
+/// What carries a control link, and with it the frames of its node when UDP is blocked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Carrier {
+    /// QUIC; frames go beside it as UDP datagrams.
+    #[default]
+    Quic,
+    /// TLS 1.3 over TCP; frames go over the same stream.
+    Stream,
+}
+
 /// The relay service: whom it serves and how much.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelayConfig {

@@ -19,6 +19,6 @@ mod wishes;
 
 pub(crate) use batch::{Pull, batches, gap_ranges};
 pub(crate) use client::{BindClient, BindProgress};
-pub use config::{Grant, HostedInfo, LinkId, Quota, RelayConfig, RelayStatus};
+pub use config::{Carrier, Grant, HostedInfo, LinkId, Quota, RelayConfig, RelayStatus};
 pub use server::{RelayOutput, RelayServer};
 pub(crate) use server_join::reason_of;

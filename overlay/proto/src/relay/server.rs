@@ -14,9 +14,10 @@ use rand_core::CryptoRng;
 use super::batch::Pull;
 use super::bind::{BindOutcome, Bindings};
 use super::circuits::Circuits;
-use super::config::{HostedInfo, LinkId, RelayConfig, RelayStatus};
+use super::config::{Carrier, HostedInfo, LinkId, RelayConfig, RelayStatus};
 use super::hosted::{Hosted, Staging};
 use super::wishes::Wishes;
+use crate::endpoint::Endpoint;
 use crate::netlog::NetworkLog;
 use crate::time::{Now, SECOND_US};
 
@@ -40,10 +41,10 @@ pub enum RelayOutput {
         /// Which.
         link: LinkId,
     },
-    /// Send a datagram.
+    /// Send a frame.
     Datagram {
         /// Where to.
-        to: SocketAddr,
+        to: Endpoint,
         /// Payload.
         bytes: Vec<u8>,
     },
@@ -71,6 +72,7 @@ pub enum RelayOutput {
 /// One accepted control link.
 pub(super) struct ServerLink {
     pub(super) node: NodeId,
+    pub(super) carrier: Carrier,
     pub(super) greeted: bool,
     pub(super) attached: BTreeSet<NetworkId>,
     pub(super) staging: Option<Staging>,
@@ -161,7 +163,7 @@ impl RelayServer {
     }
 
     /// A control link was accepted.
-    pub fn handle_link_up(&mut self, now: Now, link: LinkId, node: NodeId) {
+    pub fn handle_link_up(&mut self, now: Now, link: LinkId, node: NodeId, carrier: Carrier) {
         if self.links.len() >= MAX_LINKS {
             self.out.push_back(RelayOutput::Close { link });
             return;
@@ -174,6 +176,7 @@ impl RelayServer {
             link,
             ServerLink {
                 node,
+                carrier,
                 greeted: false,
                 attached: BTreeSet::new(),
                 staging: None,
@@ -196,10 +199,12 @@ impl RelayServer {
     /// The address of a control link changed: most likely that of the data path did too.
     pub fn handle_link_address(&mut self, now: Now, link: LinkId, remote: SocketAddr, rng: &mut dyn CryptoRng) {
         let Some(node) = self.links.get(&link).map(|link| link.node) else { return };
-        if self.binds.address(&node).is_some_and(|bound| bound != remote)
+        // From the port its datagrams came to: another one would not pass its NAT.
+        if let Some(Endpoint::Udp { port, addr }) = self.binds.address(&node)
+            && addr != remote
             && let Some(bytes) = self.binds.challenge(now, &node, remote, rng)
         {
-            self.out.push_back(RelayOutput::Datagram { to: remote, bytes });
+            self.out.push_back(RelayOutput::Datagram { to: Endpoint::Udp { port, addr: remote }, bytes });
         }
     }
 
@@ -221,7 +226,7 @@ impl RelayServer {
             ControlMessage::Publish { network, entries } => self.publish(now, link, network, entries, rng),
             request @ ControlMessage::JoinRequest { .. } => self.join_request(now, link, request, rng),
             refusal @ ControlMessage::JoinRefused { .. } => self.join_refused(link, refusal),
-            ControlMessage::BindRequest => self.bind_request(link, rng),
+            ControlMessage::BindRequest => self.bind_request(now, link, rng),
             ControlMessage::CircuitOpen { network, peer } => self.circuit_open(now, link, network, peer, rng),
             ControlMessage::CircuitClosed { network, peer, .. } => self.circuit_closed(link, network, peer),
             ControlMessage::Ping { id } => self.send(link, ControlMessage::Pong { id }),
@@ -238,21 +243,19 @@ impl RelayServer {
     pub fn handle_frame(
         &mut self,
         now: Now,
-        from: SocketAddr,
+        from: Endpoint,
         kind: FrameKind,
         frame: &mut [u8],
         rng: &mut dyn CryptoRng,
     ) -> bool {
-        let outcome = match kind {
-            FrameKind::Relay => return self.forward(now, from, frame, rng),
-            FrameKind::RelayBind => self.binds.handle_bind(now, from, frame, rng),
-            FrameKind::RelayBindConfirm => self.binds.handle_confirm(now, from, frame, rng),
-            FrameKind::HandshakeInit
-            | FrameKind::HandshakeResponse
-            | FrameKind::CookieReply
-            | FrameKind::Data
-            | FrameKind::RelayChallenge
-            | FrameKind::RelayBound => return false,
+        let outcome = match (kind, from) {
+            (FrameKind::Relay, _) => return self.forward(now, from, frame, rng),
+            (FrameKind::RelayBind, Endpoint::Udp { addr, .. }) => self.binds.handle_bind(now, addr, frame, rng),
+            (FrameKind::RelayBindConfirm, Endpoint::Udp { port, addr }) => {
+                self.binds.handle_confirm(now, port, addr, frame, rng)
+            }
+            // A carrier has no address to prove: its link did.
+            _ => return false,
         };
         match outcome {
             BindOutcome::Reply(bytes) => self.out.push_back(RelayOutput::Datagram { to: from, bytes }),

@@ -1,7 +1,6 @@
 //! The relay as a switch: tickets, circuits between members, frames from label to label.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 
 use netflow_wire::control::{ControlMessage, circuit_reason, refused_code};
 use netflow_wire::relay::RelayFrame;
@@ -10,9 +9,10 @@ use rand_core::CryptoRng;
 
 use super::bind::MIN_CHALLENGED_LEN;
 use super::circuits::{CircuitKey, Hop};
-use super::config::LinkId;
+use super::config::{Carrier, LinkId};
 use super::quota::Denied;
 use super::server::{RelayOutput, RelayServer};
+use crate::endpoint::Endpoint;
 use crate::time::{Now, SECOND_US};
 
 /// How often the volume used is written down: what a crash may forget.
@@ -24,14 +24,19 @@ impl RelayServer {
         self.circuits.of_network(network).flat_map(|key| [key.low, key.high]).collect()
     }
 
-    pub(super) fn bind_request(&mut self, link: LinkId, rng: &mut dyn CryptoRng) {
+    pub(super) fn bind_request(&mut self, now: Now, link: LinkId, rng: &mut dyn CryptoRng) {
         let Some(state) = self.links.get(&link) else { return };
         if state.attached.is_empty() {
             self.refuse(link, None, refused_code::NOT_MEMBER, "attach to a network first");
             return;
         }
-        let (bind_id, bind_key) = self.binds.ticket(state.node, link, rng);
+        let (node, carrier) = (state.node, state.carrier);
+        let (bind_id, bind_key) = self.binds.ticket(node, link, rng);
         self.send(link, ControlMessage::BindTicket { bind_id, bind_key });
+        if carrier == Carrier::Stream {
+            self.binds.bind_carrier(&node, link);
+            self.node_bound(now, node, rng);
+        }
     }
 
     /// An address was proved: open what waited, and repeat the labels a restarted client has forgotten.
@@ -147,7 +152,7 @@ impl RelayServer {
     }
 
     /// Frame 0x18: check, count, swap the label in place, send on.
-    pub(super) fn forward(&mut self, now: Now, from: SocketAddr, datagram: &mut [u8], rng: &mut dyn CryptoRng) -> bool {
+    pub(super) fn forward(&mut self, now: Now, from: Endpoint, datagram: &mut [u8], rng: &mut dyn CryptoRng) -> bool {
         let length = datagram.len();
         let Ok(mut frame) = RelayFrame::new_checked(datagram) else { return false };
         if frame.epoch() != self.epoch {
@@ -158,7 +163,8 @@ impl RelayServer {
             self.dropped_frames = self.dropped_frames.saturating_add(1);
             // Perhaps its NAT gave it another port: let it prove that. Smaller than the frame, and once a second.
             if length >= MIN_CHALLENGED_LEN
-                && let Some(bytes) = self.binds.challenge(now, &hop.from, from, rng)
+                && let Some(addr) = from.addr()
+                && let Some(bytes) = self.binds.challenge(now, &hop.from, addr, rng)
             {
                 self.emit(RelayOutput::Datagram { to: from, bytes });
             }

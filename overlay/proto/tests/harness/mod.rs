@@ -14,11 +14,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
 use netflow_overlay::node::{
-    CreateOptions, Event, InviteOptions, LinkId, Node, NodeConfig, Output, Persist, Quota, RelayConfig, Restored,
-    RestoredHosted, RestoredNetwork,
+    Carrier, CreateOptions, Event, InviteOptions, LinkId, Node, NodeConfig, Output, Persist, Quota, RelayConfig,
+    Restored, RestoredHosted, RestoredNetwork,
 };
 use netflow_overlay::session::PqMode;
-use netflow_overlay::{NetworkId, NodeId, NodeKeys, Now, RelayInfo, Tier};
+use netflow_overlay::{NetworkId, NodeId, NodeKeys, Now, PortId, RelayInfo, Tier};
 use netflow_wire::ControlMessage;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
@@ -327,7 +327,7 @@ impl World {
                     tap.push((from, bytes));
                     return;
                 }
-                self.node(id).handle_datagram(now, from, &mut bytes);
+                self.node(id).handle_datagram(now, PortId::MAIN, from, &mut bytes);
                 self.perform(id);
             }
             Delivery::Message { link, to_end, bytes } => {
@@ -346,11 +346,11 @@ impl World {
                 let (client_id, client_addr) = (self.sims[client].id, self.sims[client].addr);
                 let (server_id, server_addr) = (self.sims[server].id, self.sims[server].addr);
                 if self.sims[client].node.is_some() && self.sims[server].node.is_some() {
-                    self.node(server).handle_link_up(now, at_server, client_id, client_addr, false);
+                    self.node(server).handle_link_up(now, at_server, client_id, client_addr, false, Carrier::Quic);
                     self.perform(server);
                 }
                 if self.sims[client].node.is_some() && self.links.contains_key(&link) {
-                    self.node(client).handle_link_up(now, at_client, server_id, server_addr, true);
+                    self.node(client).handle_link_up(now, at_client, server_id, server_addr, true, Carrier::Quic);
                     self.perform(client);
                 }
             }
@@ -381,7 +381,14 @@ impl World {
                         return;
                     }
                 }
-                Output::Datagram { to, bytes } => self.datagram(id, to, bytes),
+                Output::Datagram { from: PortId::MAIN, to, bytes, .. } => self.datagram(id, to, bytes),
+                // One address, one port, no gateway: nothing else leaves this world.
+                Output::Datagram { .. } | Output::LinkFrame { .. } | Output::MapPort { .. } => {}
+                Output::PortOpen { port } => {
+                    let now = self.now;
+                    self.node(id).handle_port_open(now, port, Err("one port each".to_owned()));
+                }
+                Output::PortClose { .. } => {}
                 Output::Inside { network, packet } => self.sims[id].inside.push((network, packet)),
                 Output::LinkSend { link, bytes } => self.message(id, link, bytes),
                 Output::LinkConnect { node, addrs } => self.connect(id, node, &addrs),

@@ -5,10 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use netflow_overlay::identity::NodeRecord;
 use netflow_overlay::netlog::GenesisParams;
-use netflow_overlay::node::{CreateOptions, LinkId, Node, NodeConfig, Output, Quota, RelayConfig, Restored};
+use netflow_overlay::node::{Carrier, CreateOptions, LinkId, Node, NodeConfig, Output, Quota, RelayConfig, Restored};
 use netflow_overlay::policy::{Action, Engine, Policy, Proto, Rule, Selector};
 use netflow_overlay::session::PqMode;
-use netflow_overlay::{EntryBody, NetworkLog, NodeId, NodeKeys, Now, SignedRecord, Tier};
+use netflow_overlay::{EntryBody, NetworkLog, NodeId, NodeKeys, Now, PortId, SignedRecord, Tier};
 use rand_core::SeedableRng as _;
 
 use super::{at, key};
@@ -123,8 +123,22 @@ pub(crate) fn node(bytes: &[u8]) {
     let network = node.create_network(now, "home", &CreateOptions::default()).unwrap();
     let stranger: SocketAddr = ([203, 0, 113, 9], 9).into();
     let (client, server) = (LinkId(1), LinkId(2));
-    node.handle_link_up(now, client, NodeId(key(5).verifying_key().to_bytes()), ([192, 0, 2, 5], 5).into(), false);
-    node.handle_link_up(now, server, NodeId(key(6).verifying_key().to_bytes()), ([192, 0, 2, 6], 6).into(), true);
+    node.handle_link_up(
+        now,
+        client,
+        NodeId(key(5).verifying_key().to_bytes()),
+        ([192, 0, 2, 5], 5).into(),
+        false,
+        Carrier::Quic,
+    );
+    node.handle_link_up(
+        now,
+        server,
+        NodeId(key(6).verifying_key().to_bytes()),
+        ([192, 0, 2, 6], 6).into(),
+        true,
+        Carrier::Quic,
+    );
     let (mut received, mut sent) = (0, drain(&mut node, stranger));
     let mut rest = bytes;
     for _ in 0..32 {
@@ -134,7 +148,7 @@ pub(crate) fn node(bytes: &[u8]) {
         match kind % 6 {
             0 => {
                 received += input.len();
-                node.handle_datagram(now, stranger, &mut input.to_vec());
+                node.handle_datagram(now, PortId::MAIN, stranger, &mut input.to_vec());
             }
             1 => node.handle_link_message(now, client, input),
             2 => node.handle_link_message(now, server, input),
@@ -144,7 +158,7 @@ pub(crate) fn node(bytes: &[u8]) {
                 now = Now { mono_us: now.mono_us + step_us, unix_s: now.unix_s + u64::from(*low) };
                 node.handle_timeout(now);
             }
-            _ => node.handle_datagram(now, ([192, 0, 2, 5], 5).into(), &mut input.to_vec()),
+            _ => node.handle_datagram(now, PortId::MAIN, ([192, 0, 2, 5], 5).into(), &mut input.to_vec()),
         }
         sent += drain(&mut node, stranger);
         assert!(sent <= received, "an amplifier: {sent} bytes for {received}");
@@ -158,11 +172,15 @@ fn drain(node: &mut Node, stranger: SocketAddr) -> usize {
         let Some(output) = node.poll_output() else { break };
         assert!(count < 10_000, "one input made more than 10,000 outputs");
         match output {
-            Output::Datagram { to, bytes: datagram } if to == stranger => bytes += datagram.len(),
+            Output::Datagram { to, bytes: datagram, .. } if to == stranger => bytes += datagram.len(),
             Output::Datagram { to, .. } => assert!(!matches!(to.ip(), IpAddr::V4(v4) if v4.is_unspecified())),
             Output::Inside { .. } => panic!("nobody has a session: nothing may be delivered"),
             Output::Persist(_)
             | Output::LinkSend { .. }
+            | Output::LinkFrame { .. }
+            | Output::PortOpen { .. }
+            | Output::PortClose { .. }
+            | Output::MapPort { .. }
             | Output::LinkConnect { .. }
             | Output::LinkClose { .. }
             | Output::Event(_) => {}
