@@ -18,6 +18,7 @@ pub mod netlog;
 pub mod node;
 pub mod policy;
 pub mod relay;
+pub mod route;
 pub mod session;
 pub mod time;
 

@@ -103,7 +103,7 @@ impl Bench {
 
     fn open(&mut self, from: usize, to: usize) -> Vec<RelayOutput> {
         let peer = self.members[to].node_id();
-        self.say(from as u64, ControlMessage::CircuitOpen { network: self.network, peer })
+        self.say(from as u64, ControlMessage::CircuitOpen { network: self.network, peer, via: Vec::new() })
     }
 }
 
@@ -210,13 +210,16 @@ fn pitfall_12_nobody_binds_or_opens_circuits_without_membership() {
     let (network, peer) = (bench.network, bench.members[0].node_id());
     assert_eq!(refused(&bench.say(50, ControlMessage::BindRequest)), Some(refused_code::NOT_MEMBER));
     assert_eq!(refused(&bench.say(50, ControlMessage::Attach { network })), Some(refused_code::NOT_MEMBER));
-    assert_eq!(closed(&bench.say(50, ControlMessage::CircuitOpen { network, peer })), Some(circuit_reason::NOT_MEMBER));
+    assert_eq!(
+        closed(&bench.say(50, ControlMessage::CircuitOpen { network, peer, via: Vec::new() })),
+        Some(circuit_reason::NOT_MEMBER)
+    );
     // To bring a log does not make its bringer a member, and the relay's own network is not to be had by naming it.
     let outputs = bench.publish(50);
     assert_eq!(refused(&outputs), Some(refused_code::NOT_MEMBER));
     assert_eq!(refused(&bench.say(50, ControlMessage::BindRequest)), Some(refused_code::NOT_MEMBER));
     // A member asks for a circuit to somebody who is none.
-    let ask = ControlMessage::CircuitOpen { network, peer: stranger };
+    let ask = ControlMessage::CircuitOpen { network, peer: stranger, via: Vec::new() };
     assert_eq!(closed(&bench.say(0, ask)), Some(circuit_reason::NOT_MEMBER));
     assert_eq!((bench.relay.status().bindings, bench.relay.status().circuits), (1, 0));
 }
@@ -297,7 +300,16 @@ fn pitfall_14_labels_share_one_port_and_running_out_is_a_clean_answer() {
     // Asking again for an open one is answered with the same labels.
     assert!(opened(&bench.open(0, 1)).iter().all(|(_, label, _)| labels.contains(label)));
     let (network, peer) = (bench.network, bench.members[1].node_id());
-    bench.say(0, ControlMessage::CircuitClosed { network, peer, label: 0, reason: circuit_reason::PEER_OFFLINE });
+    bench.say(
+        0,
+        ControlMessage::CircuitClosed {
+            network,
+            peer,
+            via: Vec::new(),
+            label: 0,
+            reason: circuit_reason::PEER_OFFLINE,
+        },
+    );
     assert_eq!(opened(&bench.open(1, 2)).len(), 2, "room again");
 }
 

@@ -165,3 +165,15 @@ pub(crate) fn decode_addrs<C, const MAX: usize>(
     let length = list_length::<MAX>(d)?;
     (0..length).map(|_| WireAddr::decode(d, ctx).map(|addr| addr.0)).collect()
 }
+
+pub(crate) fn encode_addr<C, W: Write>(
+    value: &SocketAddr,
+    e: &mut Encoder<W>,
+    ctx: &mut C,
+) -> Result<(), EncodeError<W::Error>> {
+    WireAddr(*value).encode(e, ctx)
+}
+
+pub(crate) fn decode_addr<C>(d: &mut Decoder<'_>, ctx: &mut C) -> Result<SocketAddr, DecodeError> {
+    WireAddr::decode(d, ctx).map(|addr| addr.0)
+}

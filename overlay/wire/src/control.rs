@@ -6,77 +6,18 @@
 mod codec;
 mod codes;
 mod limits;
+mod types;
 
 use std::net::SocketAddr;
 
 use minicbor::{Decode, Encode};
 
 pub use self::codec::{ControlError, message_length};
-pub use self::codes::{circuit_reason, join_reason, refused_code};
+pub use self::codes::{circuit_reason, join_reason, path_class, refused_code};
 pub use self::limits::*;
+pub use self::types::{CandidatePath, CircuitPath, Head, LinkAdvert, Range, RelayAdvert, RelayInfo, Tier};
 use crate::bounded;
 use crate::ids::{InviteId, NetworkId, NodeId};
-
-/// What a node is in the network of operators. Decides nothing about trust inside a private network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
-#[cbor(index_only)]
-pub enum Tier {
-    /// Edge node: member of private networks.
-    #[n(0)]
-    Edge,
-    /// Central node: relay and rendezvous of its edge nodes.
-    #[n(1)]
-    Central,
-    /// Root node: backbone relay.
-    #[n(2)]
-    Root,
-}
-
-/// Newest entry of one author's chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
-pub struct Head {
-    /// Ed25519 key of the author.
-    #[cbor(n(0), encode_with = "bounded::encode_array", decode_with = "bounded::decode_array")]
-    pub author: [u8; 32],
-    /// Sequence number of the entry, counted from 0.
-    #[n(1)]
-    pub seq: u32,
-    /// Entry hash.
-    #[cbor(n(2), encode_with = "bounded::encode_array", decode_with = "bounded::decode_array")]
-    pub hash: [u8; 32],
-}
-
-/// A stretch of one author's chain, both ends included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
-pub struct Range {
-    /// Ed25519 key of the author.
-    #[cbor(n(0), encode_with = "bounded::encode_array", decode_with = "bounded::decode_array")]
-    pub author: [u8; 32],
-    /// First sequence number wanted.
-    #[n(1)]
-    pub from: u32,
-    /// Last sequence number wanted.
-    #[n(2)]
-    pub to: u32,
-}
-
-/// A relay as a network's log and its invites name it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
-pub struct RelayInfo {
-    /// Key the relay proves on the control link.
-    #[n(0)]
-    pub node: NodeId,
-    /// Its role.
-    #[n(1)]
-    pub tier: Tier,
-    /// UDP addresses, at most [`MAX_RELAY_ADDRS`], in order of preference.
-    #[cbor(
-        n(2),
-        encode_with = "bounded::encode_addrs::<_, _, MAX_RELAY_ADDRS>",
-        decode_with = "bounded::decode_addrs::<_, MAX_RELAY_ADDRS>"
-    )]
-    pub addrs: Vec<SocketAddr>,
-}
 
 /// One message of the control link. On the wire: a CBOR array `[code, fields...]` in the order below.
 #[derive(Clone, PartialEq, Eq, Encode, Decode)]
@@ -261,6 +202,13 @@ pub enum ControlMessage {
         /// The other end.
         #[n(1)]
         peer: NodeId,
+        /// Further relays of the path after this one, nearest first; empty: the other end is at this relay too.
+        #[cbor(
+            n(2),
+            encode_with = "bounded::encode_list::<_, _, _, MAX_VIA>",
+            decode_with = "bounded::decode_list::<_, _, MAX_VIA>"
+        )]
+        via: Vec<NodeId>,
     },
     /// To both ends: the circuit carries traffic.
     #[n(13)]
@@ -271,11 +219,18 @@ pub enum ControlMessage {
         /// The other end.
         #[n(1)]
         peer: NodeId,
+        /// Further relays of the path after this one, nearest first; empty: the other end is at this relay too.
+        #[cbor(
+            n(2),
+            encode_with = "bounded::encode_list::<_, _, _, MAX_VIA>",
+            decode_with = "bounded::decode_list::<_, _, MAX_VIA>"
+        )]
+        via: Vec<NodeId>,
         /// Label the receiver of this message sends with, and receives with.
-        #[n(2)]
+        #[n(3)]
         label: u32,
         /// Epoch of the label.
-        #[n(3)]
+        #[n(4)]
         epoch: u16,
     },
     /// The circuit is gone, or was not opened.
@@ -287,11 +242,18 @@ pub enum ControlMessage {
         /// The other end.
         #[n(1)]
         peer: NodeId,
+        /// Further relays of the path after this one, nearest first; empty: the other end is at this relay too.
+        #[cbor(
+            n(2),
+            encode_with = "bounded::encode_list::<_, _, _, MAX_VIA>",
+            decode_with = "bounded::decode_list::<_, _, MAX_VIA>"
+        )]
+        via: Vec<NodeId>,
         /// Its label, 0 when none was given.
-        #[n(2)]
+        #[n(3)]
         label: u32,
         /// One of [`circuit_reason`].
-        #[n(3)]
+        #[n(4)]
         reason: u8,
     },
     /// A request was refused.
@@ -324,5 +286,144 @@ pub enum ControlMessage {
         /// From the question.
         #[n(0)]
         id: u64,
+    },
+    /// A member asks the relay to send one frame 0x1D to an address of its own: does it pass the filter there?
+    #[n(18)]
+    ProbeMe {
+        /// Where to: the IP address is that of the control link, or the bound one.
+        #[cbor(n(0), encode_with = "bounded::encode_addr", decode_with = "bounded::decode_addr")]
+        addr: SocketAddr,
+        /// Comes back in the frame.
+        #[n(1)]
+        token: u64,
+        /// From the relay's second port instead of its main one.
+        #[n(2)]
+        alt: bool,
+    },
+    /// Two relays that name each other in their configuration begin to work together. First both ways, before any other message of the mesh.
+    #[n(19)]
+    MeshHello,
+    /// What relays measured of their links: the sender's own, and what it heard of others.
+    #[n(20)]
+    LinkState {
+        /// Newest of each relay.
+        #[cbor(
+            n(0),
+            encode_with = "bounded::encode_list::<_, _, _, MAX_ADVERTS>",
+            decode_with = "bounded::decode_list::<_, _, MAX_ADVERTS>"
+        )]
+        adverts: Vec<RelayAdvert>,
+    },
+    /// One relay of a network asks another, along a route of mesh links, whether a member is bound there.
+    #[n(21)]
+    WhereIs {
+        /// Echoed in the answer.
+        #[n(0)]
+        id: u64,
+        /// The network: both relays host it.
+        #[n(1)]
+        network: NetworkId,
+        /// The member.
+        #[n(2)]
+        peer: NodeId,
+        /// From the relay that asks to the one that answers.
+        #[cbor(
+            n(3),
+            encode_with = "bounded::encode_list::<_, _, _, MAX_ROUTE>",
+            decode_with = "bounded::decode_list::<_, _, MAX_ROUTE>"
+        )]
+        route: Vec<NodeId>,
+    },
+    /// The answer, back along the same route.
+    #[n(22)]
+    Here {
+        /// From the question.
+        #[n(0)]
+        id: u64,
+        /// The network.
+        #[n(1)]
+        network: NetworkId,
+        /// The member.
+        #[n(2)]
+        peer: NodeId,
+        /// As in the question.
+        #[cbor(
+            n(3),
+            encode_with = "bounded::encode_list::<_, _, _, MAX_ROUTE>",
+            decode_with = "bounded::decode_list::<_, _, MAX_ROUTE>"
+        )]
+        route: Vec<NodeId>,
+        /// Is the member attached and bound there?
+        #[n(4)]
+        bound: bool,
+    },
+    /// A circuit over several relays grows to the next one: "this is my label, go on from here".
+    #[n(23)]
+    CircuitExtend {
+        /// Which circuit.
+        #[n(0)]
+        circuit: CircuitPath,
+        /// Label the sender of this message receives with from the receiver of it.
+        #[n(1)]
+        label: u32,
+        /// Epoch of that label.
+        #[n(2)]
+        epoch: u16,
+    },
+    /// It reaches the end on this side: "this is my label".
+    #[n(24)]
+    CircuitExtended {
+        /// Which circuit.
+        #[n(0)]
+        circuit: CircuitPath,
+        /// Label the sender of this message receives with from the receiver of it.
+        #[n(1)]
+        label: u32,
+        /// Epoch of that label.
+        #[n(2)]
+        epoch: u16,
+    },
+    /// It is gone, or was refused on the way.
+    #[n(25)]
+    CircuitRelease {
+        /// Which circuit.
+        #[n(0)]
+        circuit: CircuitPath,
+        /// One of [`circuit_reason`].
+        #[n(1)]
+        reason: u8,
+    },
+    /// A member asks which ways of several relays lead from here to another member.
+    #[n(26)]
+    PathQuery {
+        /// The network both are members of.
+        #[n(0)]
+        network: NetworkId,
+        /// The other end.
+        #[n(1)]
+        peer: NodeId,
+        /// One of [`path_class`].
+        #[n(2)]
+        class: u8,
+    },
+    /// The best ones, best first; none: the relay knows no way.
+    #[n(27)]
+    PathAnswer {
+        /// The network.
+        #[n(0)]
+        network: NetworkId,
+        /// The other end.
+        #[n(1)]
+        peer: NodeId,
+        /// From the question.
+        #[n(2)]
+        class: u8,
+        /// Candidates, the relay that answers first in each.
+        #[cbor(
+            n(3),
+            encode_with = "bounded::encode_list::<_, _, _, MAX_CANDIDATES>",
+            decode_with = "bounded::decode_list::<_, _, MAX_CANDIDATES>"
+        )]
+        paths: Vec<CandidatePath>,
     },
 }

@@ -44,6 +44,10 @@ pub enum FrameKind {
     RelayBindConfirm = 0x1b,
     /// Relay says the address is bound.
     RelayBound = 0x1c,
+    /// Relay shows a client that a datagram of its reaches it.
+    ReachProbe = 0x1d,
+    /// Round trip to a relay, along a circuit or over one link of the mesh.
+    RelayEcho = 0x1e,
 }
 
 impl FrameKind {
@@ -59,6 +63,8 @@ impl FrameKind {
             0x1a => Self::RelayChallenge,
             0x1b => Self::RelayBindConfirm,
             0x1c => Self::RelayBound,
+            0x1d => Self::ReachProbe,
+            0x1e => Self::RelayEcho,
             _ => return None,
         })
     }
@@ -67,7 +73,13 @@ impl FrameKind {
     pub const fn is_end_to_end(self) -> bool {
         match self {
             Self::HandshakeInit | Self::HandshakeResponse | Self::CookieReply | Self::Data => true,
-            Self::Relay | Self::RelayBind | Self::RelayChallenge | Self::RelayBindConfirm | Self::RelayBound => false,
+            Self::Relay
+            | Self::RelayBind
+            | Self::RelayChallenge
+            | Self::RelayBindConfirm
+            | Self::RelayBound
+            | Self::ReachProbe
+            | Self::RelayEcho => false,
         }
     }
 }

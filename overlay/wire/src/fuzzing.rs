@@ -15,6 +15,7 @@ use crate::handshake::{
     CookieFrame, CookieRepr, InitFrame, InitPayload, InitRepr, ResponseFrame, ResponsePayload, ResponseRepr,
 };
 use crate::inner::Inner;
+use crate::probe::{EchoFrame, EchoRepr, ReachFrame, ReachRepr};
 use crate::relay::{RelayFrame, RelayRepr};
 
 /// A fuzz target: its name, also that of its corpus folder, and its body.
@@ -33,6 +34,8 @@ pub const TARGETS: &[Target] = &[
     ("wire_relay_challenge", relay_challenge),
     ("wire_relay_bind_confirm", relay_bind_confirm),
     ("wire_relay_bound", relay_bound),
+    ("wire_reach_probe", reach_probe),
+    ("wire_relay_echo", relay_echo),
     ("wire_inner", inner),
     ("wire_control", control),
     ("wire_control_stream", control_stream),
@@ -130,6 +133,25 @@ pub fn relay_bind_confirm(bytes: &[u8]) {
 pub fn relay_bound(bytes: &[u8]) {
     let Ok(frame) = BoundFrame::new_checked(bytes) else { return };
     assert_eq!(BoundRepr::parse(&frame).to_bytes(), bytes);
+}
+
+/// Frame 0x1D.
+pub fn reach_probe(bytes: &[u8]) {
+    let Ok(frame) = ReachFrame::new_checked(bytes) else { return };
+    assert_eq!(ReachRepr::parse(&frame).to_bytes(), bytes);
+}
+
+/// Frame 0x1E: what a relay does to it in place leaves a valid frame.
+pub fn relay_echo(bytes: &[u8]) {
+    let Ok(frame) = EchoFrame::new_checked(bytes) else { return };
+    let repr = EchoRepr::parse(&frame);
+    assert_eq!(repr.to_bytes(), bytes);
+    let mut moved = EchoFrame::new_checked(bytes.to_vec()).expect("checked above");
+    assert_eq!(moved.take_hop(), repr.hop_limit > 1);
+    moved.set_label(!repr.label, !repr.epoch);
+    moved.answer(8, [7; 8]);
+    let moved = EchoFrame::new_checked(moved.into_inner()).expect("a relay's edits keep the frame valid");
+    assert_eq!((moved.label(), moved.id(), moved.relay()), (!repr.label, repr.id, [7; 8]));
 }
 
 /// Content of an opened data frame.

@@ -15,6 +15,7 @@ pub mod fuzzing;
 pub mod handshake;
 pub mod ids;
 pub mod inner;
+pub mod probe;
 pub mod relay;
 
 pub use bytes::{MAC_LEN, TAG_LEN};

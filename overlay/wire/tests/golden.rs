@@ -10,6 +10,7 @@ use netflow_wire::control::*;
 use netflow_wire::data::*;
 use netflow_wire::handshake::*;
 use netflow_wire::inner::*;
+use netflow_wire::probe::*;
 use netflow_wire::relay::*;
 use netflow_wire::{InviteId, NetworkId, NodeId, Suite, WireError};
 use serde_json::Value;
@@ -89,6 +90,16 @@ fn emit(kind: &str, f: &Value) -> Vec<u8> {
             label: u32_of(&f["label"]),
         }
         .wrap(&bytes(&f["inner"])),
+        "reach_probe" => ReachRepr { token: f["token"].as_u64().unwrap() }.to_bytes().into(),
+        "relay_echo" => EchoRepr {
+            hop_limit: f["hop_limit"].as_u64().unwrap() as u8,
+            epoch: f["epoch"].as_u64().unwrap() as u16,
+            label: u32_of(&f["label"]),
+            id: f["id"].as_u64().unwrap(),
+            answer: bytes(&f["answer"]).try_into().ok(),
+        }
+        .to_bytes()
+        .into(),
         "init_payload" | "response_payload" => payload(kind, f),
         "inner" => Vec::new(),
         _ => bind(kind, f),
@@ -132,6 +143,8 @@ fn check(kind: &str, data: &[u8]) -> Result<(), WireError> {
         "relay_challenge" => ChallengeFrame::new_checked(data).map(drop),
         "relay_bind_confirm" => ConfirmFrame::new_checked(data).map(drop),
         "relay_bound" => BoundFrame::new_checked(data).map(drop),
+        "reach_probe" => ReachFrame::new_checked(data).map(drop),
+        "relay_echo" => EchoFrame::new_checked(data).map(drop),
         "init_payload" => InitPayload::parse(data).map(drop),
         "response_payload" => ResponsePayload::parse(data).map(drop),
         "inner" => Inner::parse(data).map(drop),
@@ -246,6 +259,7 @@ fn messages() -> Vec<(&'static str, ControlMessage)> {
     let network = NetworkId(run(0x80));
     let (node, invite) = (NodeId(run(0x10)), InviteId(run(0x20)));
     let author = run(0x10);
+    let route = route();
     vec![
         ("hello", M::Hello { version: 1, tier: Tier::Central, software: "netflowd/0.1.0".into() }),
         ("attach", M::Attach { network }),
@@ -273,9 +287,19 @@ fn messages() -> Vec<(&'static str, ControlMessage)> {
         ),
         ("bind_request", M::BindRequest),
         ("bind_ticket", M::BindTicket { bind_id: 0x1020_3040_5060_7080, bind_key: run(0x50) }),
-        ("circuit_open", M::CircuitOpen { network, peer: node }),
-        ("circuit_opened", M::CircuitOpened { network, peer: node, label: 0xdead_beef, epoch: 0x0102 }),
-        ("circuit_closed", M::CircuitClosed { network, peer: node, label: 0, reason: circuit_reason::PEER_OFFLINE }),
+        ("circuit_open", M::CircuitOpen { network, peer: node, via: vec![] }),
+        ("circuit_open over three relays", M::CircuitOpen { network, peer: node, via: route[..2].to_vec() }),
+        ("circuit_opened", M::CircuitOpened { network, peer: node, via: vec![], label: 0xdead_beef, epoch: 0x0102 }),
+        (
+            "circuit_closed",
+            M::CircuitClosed {
+                network,
+                peer: node,
+                via: route[..1].to_vec(),
+                label: 0,
+                reason: circuit_reason::PEER_OFFLINE,
+            },
+        ),
         ("refused", M::Refused { network: Some(network), code: refused_code::QUOTA, text: "quota used up".into() }),
         (
             "refused without network",
@@ -283,6 +307,42 @@ fn messages() -> Vec<(&'static str, ControlMessage)> {
         ),
         ("ping", M::Ping { id: 1 }),
         ("pong", M::Pong { id: 1 }),
+    ]
+    .into_iter()
+    .chain(mesh_messages())
+    .collect()
+}
+
+fn route() -> Vec<NodeId> {
+    vec![NodeId(run(0x40)), NodeId(run(0x50)), NodeId(run(0x60))]
+}
+
+fn mesh_messages() -> Vec<(&'static str, ControlMessage)> {
+    use ControlMessage as M;
+    let (network, node, route) = (NetworkId(run(0x80)), NodeId(run(0x10)), route());
+    let circuit = CircuitPath { network, first: node, last: NodeId(run(0x20)), route: route[..2].to_vec() };
+    let advert = RelayAdvert {
+        origin: node,
+        seq: 1 << 33,
+        age_s: 3,
+        hops: 1,
+        load_permille: 250,
+        price: 7,
+        links: vec![LinkAdvert { neighbour: route[0], rtt_us: 12_345, loss_permille: 10 }],
+    };
+    let path = CandidatePath { relays: route.clone(), rtt_us: 24_000, loss_permille: 10, load_permille: 250, price: 7 };
+    let addr = "198.51.100.7:4790".parse().unwrap();
+    vec![
+        ("probe_me", M::ProbeMe { addr, token: 0x1122_3344_5566_7788, alt: true }),
+        ("mesh_hello", M::MeshHello),
+        ("link_state", M::LinkState { adverts: vec![advert] }),
+        ("where_is", M::WhereIs { id: 9, network, peer: node, route: route.clone() }),
+        ("here", M::Here { id: 9, network, peer: node, route, bound: false }),
+        ("circuit_extend", M::CircuitExtend { circuit: circuit.clone(), label: 0xdead_beef, epoch: 0x0102 }),
+        ("circuit_extended", M::CircuitExtended { circuit: circuit.clone(), label: 1, epoch: 65_535 }),
+        ("circuit_release", M::CircuitRelease { circuit, reason: circuit_reason::UNREACHABLE }),
+        ("path_query", M::PathQuery { network, peer: node, class: path_class::BULK }),
+        ("path_answer", M::PathAnswer { network, peer: node, class: path_class::BULK, paths: vec![path] }),
     ]
 }
 

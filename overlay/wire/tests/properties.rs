@@ -13,9 +13,9 @@ use netflow_wire::{Datagram, FrameKind, NetworkId, Suite, WireError, classify};
 use proptest::prelude::*;
 
 /// First byte of every kind, so that arbitrary bytes get past the first check.
-const KINDS: [u8; 9] = [0x10, 0x11, 0x12, 0x13, 0x18, 0x19, 0x1a, 0x1b, 0x1c];
+const KINDS: [u8; 11] = [0x10, 0x11, 0x12, 0x13, 0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e];
 /// Lengths at which some frame is complete, and their neighbours.
-const LENGTHS: [usize; 10] = [1, 28, 36, 52, 54, 64, 80, 132, 1220, 1232];
+const LENGTHS: [usize; 12] = [1, 16, 28, 32, 36, 52, 54, 64, 80, 132, 1220, 1232];
 
 fn almost_frames() -> impl Strategy<Value = Vec<u8>> {
     let length = prop_oneof![proptest::sample::select(LENGTHS.as_slice()), 0usize..2048];
@@ -162,6 +162,7 @@ fn pitfall_13_no_reply_to_an_unproven_address_is_longer_than_its_request() {
         ("cookie reply to a response", handshake::COOKIE_REPLY_LEN, handshake::RESPONSE_LEN),
         ("response to an initiation", handshake::RESPONSE_LEN, INIT_LEN),
         ("challenge to a bind", bind::CHALLENGE_LEN, bind::BIND_LEN),
+        ("echo answer to an echo", netflow_wire::probe::ECHO_LEN, netflow_wire::probe::ECHO_LEN),
         ("unsolicited challenge to a relayed frame", bind::CHALLENGE_LEN, smallest_relayed),
     ];
     for (what, reply, request) in pairs {
@@ -183,6 +184,8 @@ fn the_first_byte_sorts_stun_frames_and_quic_apart() {
             0x1a => Datagram::Frame(FrameKind::RelayChallenge),
             0x1b => Datagram::Frame(FrameKind::RelayBindConfirm),
             0x1c => Datagram::Frame(FrameKind::RelayBound),
+            0x1d => Datagram::Frame(FrameKind::ReachProbe),
+            0x1e => Datagram::Frame(FrameKind::RelayEcho),
             0x40..=0x7f | 0xc0..=0xff => Datagram::Quic,
             _ => Datagram::Unknown,
         };

@@ -90,6 +90,15 @@ for name, ip, text in (("v4", bytes(10) + b"\xff\xff" + bytes((203, 0, 113, 9)),
     good_bound = frame("relay bound " + name, "relay_bound", body + bind_mac(body), bind_id=BIND_ID, nonce=NONCE,
                        address=text, mac=bind_mac(body))
 
+good_reach = frame("reach probe", "reach_probe", struct.pack("<B7xQ", 0x1D, 0x1122334455667788), token=0x1122334455667788)
+good_echo = frame("relay echo", "relay_echo", struct.pack("<BBHIQ16x", 0x1E, 2, 0x0102, 0xDEADBEEF, NONCE),
+                  hop_limit=2, epoch=0x0102, label=0xDEADBEEF, id=NONCE, answer=b"")
+frame("relay echo of a link", "relay_echo", struct.pack("<BBHIQ16x", 0x1E, 1, 0, 0, NONCE),
+      hop_limit=1, epoch=0, label=0, id=NONCE, answer=b"")
+good_answer = frame("relay echo answer", "relay_echo",
+                    struct.pack("<BBHIQB7x", 0x1E, 8, 0x0102, 0xDEADBEEF, NONCE, 1) + run(0x10, 8),
+                    hop_limit=8, epoch=0x0102, label=0xDEADBEEF, id=NONCE, answer=run(0x10, 8))
+
 frame("init payload", "init_payload", struct.pack("<QB3x", 0x6553F10000000001, 3), counter=0x6553F10000000001,
       aes_hardware=True, pq_strict=True)
 frame("response payload", "response_payload", bytes((2, 1, 0, 0)), record_suite=2, aes_hardware=True, pq_strict=False)
@@ -147,6 +156,13 @@ for kind, good in (("relay_bind", good_bind), ("relay_challenge", good_challenge
         reject(f"{kind}: reserved byte {at}", kind, patch(good, at, 1), "reserved")
     reject(f"{kind}: one byte more", kind, good + b"\0", "length")
     reject(f"{kind}: one byte less", kind, good[:-1], "length")
+reject("reach probe: reserved byte", "reach_probe", patch(good_reach, 7, 1), "reserved")
+reject("reach probe: one byte more", "reach_probe", good_reach + b"\0", "length")
+reject("relay echo: hop limit 0", "relay_echo", patch(good_echo, 1, 0), "value")
+reject("relay echo: flag bit 1", "relay_echo", patch(good_echo, 16, 2), "reserved")
+reject("relay echo: reserved byte", "relay_echo", patch(good_answer, 17, 1), "reserved")
+reject("relay echo: a question that says who answers", "relay_echo", patch(good_echo, 31, 1), "reserved")
+reject("relay echo: one byte less", "relay_echo", good_echo[:-1], "length")
 reject("init payload: unknown capability", "init_payload", struct.pack("<QB3x", 1, 4), "reserved")
 reject("init payload: padding", "init_payload", struct.pack("<QBBH", 1, 0, 1, 0), "reserved")
 reject("response payload: suite 0", "response_payload", bytes(4), "value")
@@ -176,6 +192,8 @@ def cbor(value):
         raise ValueError(n)
     if value is None:
         return b"\xf6"
+    if isinstance(value, bool):
+        return b"\xf5" if value else b"\xf4"
     if isinstance(value, int):
         return head(0, value)
     if isinstance(value, bytes):
@@ -186,6 +204,9 @@ def cbor(value):
 
 
 NODE, INVITE = run(0x10, 32), run(0x20, 32)
+ROUTE = [run(0x40, 32), run(0x50, 32), run(0x60, 32)]
+CIRCUIT = [NETWORK, NODE, INVITE, ROUTE[:2]]
+ADDRESS = bytes(10) + b"\xff\xff" + bytes((198, 51, 100, 7)) + struct.pack(">H", 4790)
 messages = [
     ("hello", [0, 1, 1, "netflowd/0.1.0"]),
     ("attach", [1, NETWORK]),
@@ -200,17 +221,28 @@ messages = [
     ("join_refused", [9, NETWORK, INVITE, 1, "invite already used"]),
     ("bind_request", [10]),
     ("bind_ticket", [11, BIND_ID, BIND_KEY]),
-    ("circuit_open", [12, NETWORK, NODE]),
-    ("circuit_opened", [13, NETWORK, NODE, 0xDEADBEEF, 0x0102]),
-    ("circuit_closed", [14, NETWORK, NODE, 0, 2]),
+    ("circuit_open", [12, NETWORK, NODE, []]),
+    ("circuit_open over three relays", [12, NETWORK, NODE, [run(0x40, 32), run(0x50, 32)]]),
+    ("circuit_opened", [13, NETWORK, NODE, [], 0xDEADBEEF, 0x0102]),
+    ("circuit_closed", [14, NETWORK, NODE, [run(0x40, 32)], 0, 2]),
     ("refused", [15, NETWORK, 3, "quota used up"]),
     ("refused without network", [15, None, 5, "version 2 only"]),
     ("ping", [16, 1]),
     ("pong", [17, 1]),
+    ("probe_me", [18, ADDRESS, 0x1122334455667788, True]),
+    ("mesh_hello", [19]),
+    ("link_state", [20, [[NODE, 1 << 33, 3, 1, 250, 7, [[run(0x40, 32), 12_345, 10]]]]]),
+    ("where_is", [21, 9, NETWORK, NODE, ROUTE]),
+    ("here", [22, 9, NETWORK, NODE, ROUTE, False]),
+    ("circuit_extend", [23, CIRCUIT, 0xDEADBEEF, 0x0102]),
+    ("circuit_extended", [24, CIRCUIT, 1, 65_535]),
+    ("circuit_release", [25, CIRCUIT, 5]),
+    ("path_query", [26, NETWORK, NODE, 1]),
+    ("path_answer", [27, NETWORK, NODE, 1, [[ROUTE, 24_000, 10, 250, 7]]]),
 ]
 refused = [
     ("empty", b"", "length"),
-    ("unknown code", cbor([18]), "malformed"),
+    ("unknown code", cbor([28]), "malformed"),
     ("not an array", cbor(1), "malformed"),
     ("trailing byte", cbor([16, 1]) + b"\0", "not_canonical"),
     ("unknown field", cbor([16, 1, 1]), "not_canonical"),
@@ -224,6 +256,11 @@ refused = [
     ("513 entries", cbor([5, NETWORK, [b""] * 513]), "malformed"),
     ("four billion entries announced", b"\x83\x05" + cbor(NETWORK) + bytes.fromhex("9affffffff"), "malformed"),
     ("name of 64 bytes", cbor([7, NETWORK, INVITE, b"", b"", "n" * 64, bytes(64)]), "malformed"),
+    ("three further relays", cbor([12, NETWORK, NODE, ROUTE]), "malformed"),
+    ("route of four relays", cbor([21, 9, NETWORK, NODE, [*ROUTE, NODE]]), "malformed"),
+    ("17 adverts", cbor([20, [[NODE, 0, 0, 0, 0, 0, []]] * 17]), "malformed"),
+    ("65 links", cbor([20, [[NODE, 0, 0, 0, 0, 0, [[NODE, 0, 0]] * 65]]]), "malformed"),
+    ("four candidate paths", cbor([27, NETWORK, NODE, 0, [[ROUTE, 0, 0, 0, 0]] * 4]), "malformed"),
     ("text not utf-8", b"\x84\x0f\xf6\x00\x61\xff", "malformed"),
 ]
 

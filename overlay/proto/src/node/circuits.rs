@@ -183,7 +183,8 @@ impl Node {
             }
         }
         for link in ask {
-            self.outbox.send(link, ControlMessage::CircuitOpen { network: peer.network, peer: peer.node });
+            self.outbox
+                .send(link, ControlMessage::CircuitOpen { network: peer.network, peer: peer.node, via: Vec::new() });
         }
     }
 
@@ -204,7 +205,8 @@ impl Node {
             }
         }
         for peer in ask {
-            self.outbox.send(link, ControlMessage::CircuitOpen { network: peer.network, peer: peer.node });
+            self.outbox
+                .send(link, ControlMessage::CircuitOpen { network: peer.network, peer: peer.node, via: Vec::new() });
         }
     }
 
@@ -223,7 +225,8 @@ impl Node {
         // The relay's copy of the log may be ahead of ours, but a node revoked here gets no circuit.
         if label == 0 || node == self.id || serving.is_none_or(|state| state.log.state().is_revoked(&node)) {
             let reason = circuit_reason::PEER_OFFLINE;
-            self.outbox.send(link, ControlMessage::CircuitClosed { network, peer: node, label, reason });
+            self.outbox
+                .send(link, ControlMessage::CircuitClosed { network, peer: node, via: Vec::new(), label, reason });
             return;
         }
         let peer = PeerRef { network, node };
@@ -321,7 +324,8 @@ impl Node {
             let relay = key.first_relay().and_then(|relay| self.links.get(&relay));
             if let Some((link, _)) = relay.and_then(super::links::RelayLink::up) {
                 let (network, peer, reason) = (peer.network, peer.node, circuit_reason::PEER_OFFLINE);
-                self.outbox.send(link, ControlMessage::CircuitClosed { network, peer, label: 0, reason });
+                self.outbox
+                    .send(link, ControlMessage::CircuitClosed { network, peer, via: Vec::new(), label: 0, reason });
             }
         }
     }

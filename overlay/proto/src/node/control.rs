@@ -175,10 +175,10 @@ impl Node {
                 self.join_refused(now, relay, network, invite, reason, &text);
             }
             ControlMessage::BindTicket { bind_id, bind_key } => self.bind_ticket(now, relay, bind_id, bind_key),
-            ControlMessage::CircuitOpened { network, peer, label, epoch } => {
+            ControlMessage::CircuitOpened { network, peer, label, epoch, .. } => {
                 self.circuit_opened(now, relay, network, peer, label, epoch);
             }
-            ControlMessage::CircuitClosed { network, peer, label, reason } => {
+            ControlMessage::CircuitClosed { network, peer, label, reason, .. } => {
                 self.circuit_closed(now, relay, network, peer, label, reason);
             }
             ControlMessage::Refused { network, code, text } => self.refused(now, relay, link, network, code, &text),
@@ -187,7 +187,17 @@ impl Node {
             | ControlMessage::Attach { .. }
             | ControlMessage::Publish { .. }
             | ControlMessage::BindRequest
-            | ControlMessage::CircuitOpen { .. } => {}
+            | ControlMessage::CircuitOpen { .. }
+            | ControlMessage::ProbeMe { .. }
+            | ControlMessage::MeshHello
+            | ControlMessage::LinkState { .. }
+            | ControlMessage::WhereIs { .. }
+            | ControlMessage::Here { .. }
+            | ControlMessage::CircuitExtend { .. }
+            | ControlMessage::CircuitExtended { .. }
+            | ControlMessage::CircuitRelease { .. }
+            | ControlMessage::PathQuery { .. }
+            | ControlMessage::PathAnswer { .. } => {}
         }
     }
 

@@ -153,7 +153,8 @@ impl Node {
             let relay = key.first_relay().and_then(|relay| self.links.get(&relay));
             if let Some((link, _)) = relay.and_then(super::links::RelayLink::up) {
                 let (network, peer) = (peer.network, peer.node);
-                self.outbox.send(link, ControlMessage::CircuitClosed { network, peer, label: 0, reason });
+                self.outbox
+                    .send(link, ControlMessage::CircuitClosed { network, peer, via: Vec::new(), label: 0, reason });
             }
         }
     }

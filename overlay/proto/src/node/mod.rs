@@ -197,9 +197,12 @@ impl Node {
                 },
                 FrameKind::RelayChallenge | FrameKind::RelayBound => self.bind_frame(now, from, kind, datagram),
                 // No direct paths yet: a session frame without a circuit comes from nobody we talk to.
-                FrameKind::HandshakeInit | FrameKind::HandshakeResponse | FrameKind::CookieReply | FrameKind::Data => {
-                    false
-                }
+                FrameKind::HandshakeInit
+                | FrameKind::HandshakeResponse
+                | FrameKind::CookieReply
+                | FrameKind::Data
+                | FrameKind::ReachProbe
+                | FrameKind::RelayEcho => false,
             },
             Datagram::Stun | Datagram::Quic | Datagram::Unknown => false,
         };

@@ -227,7 +227,7 @@ impl RelayServer {
             request @ ControlMessage::JoinRequest { .. } => self.join_request(now, link, request, rng),
             refusal @ ControlMessage::JoinRefused { .. } => self.join_refused(link, refusal),
             ControlMessage::BindRequest => self.bind_request(now, link, rng),
-            ControlMessage::CircuitOpen { network, peer } => self.circuit_open(now, link, network, peer, rng),
+            ControlMessage::CircuitOpen { network, peer, .. } => self.circuit_open(now, link, network, peer, rng),
             ControlMessage::CircuitClosed { network, peer, .. } => self.circuit_closed(link, network, peer),
             ControlMessage::Ping { id } => self.send(link, ControlMessage::Pong { id }),
             ControlMessage::Pong { .. } | ControlMessage::Refused { .. } => {}
@@ -235,7 +235,17 @@ impl RelayServer {
             | ControlMessage::Attached { .. }
             | ControlMessage::JoinPending { .. }
             | ControlMessage::BindTicket { .. }
-            | ControlMessage::CircuitOpened { .. } => self.strike(link, "message out of turn"),
+            | ControlMessage::CircuitOpened { .. }
+            | ControlMessage::ProbeMe { .. }
+            | ControlMessage::MeshHello
+            | ControlMessage::LinkState { .. }
+            | ControlMessage::WhereIs { .. }
+            | ControlMessage::Here { .. }
+            | ControlMessage::CircuitExtend { .. }
+            | ControlMessage::CircuitExtended { .. }
+            | ControlMessage::CircuitRelease { .. }
+            | ControlMessage::PathQuery { .. }
+            | ControlMessage::PathAnswer { .. } => self.strike(link, "message out of turn"),
         }
     }
 

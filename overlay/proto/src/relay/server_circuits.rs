@@ -76,7 +76,7 @@ impl RelayServer {
         let node = state.node;
         let attached = state.attached.contains(&network);
         if let Err(reason) = self.may_open(now, network, node, peer, attached) {
-            self.send(link, ControlMessage::CircuitClosed { network, peer, label: 0, reason });
+            self.send(link, ControlMessage::CircuitClosed { network, peer, via: Vec::new(), label: 0, reason });
             return;
         }
         let reason = if self.wishes.add(network, node, peer) {
@@ -87,7 +87,7 @@ impl RelayServer {
         } else {
             circuit_reason::FULL
         };
-        self.send(link, ControlMessage::CircuitClosed { network, peer, label: 0, reason });
+        self.send(link, ControlMessage::CircuitClosed { network, peer, via: Vec::new(), label: 0, reason });
     }
 
     fn may_open(&mut self, now: Now, network: NetworkId, node: NodeId, peer: NodeId, attached: bool) -> Result<(), u8> {
@@ -119,7 +119,10 @@ impl RelayServer {
                 self.tell_opened(link, &key, end);
             } else if end == asker {
                 let reason = circuit_reason::FULL;
-                self.send(link, ControlMessage::CircuitClosed { network, peer: other, label: 0, reason });
+                self.send(
+                    link,
+                    ControlMessage::CircuitClosed { network, peer: other, via: Vec::new(), label: 0, reason },
+                );
             }
         }
         true
@@ -129,7 +132,7 @@ impl RelayServer {
         let Some(circuit) = self.circuits.get(key) else { return };
         let label = circuit.label_of(key, &node);
         let (network, peer, epoch) = (key.network, key.other(&node), self.epoch);
-        self.send(link, ControlMessage::CircuitOpened { network, peer, label, epoch });
+        self.send(link, ControlMessage::CircuitOpened { network, peer, via: Vec::new(), label, epoch });
     }
 
     /// A client needs a circuit no longer.
@@ -146,7 +149,7 @@ impl RelayServer {
         for node in [key.low, key.high] {
             if let Some(link) = self.link_of(&node) {
                 let (network, peer, label) = (key.network, key.other(&node), circuit.label_of(key, &node));
-                self.send(link, ControlMessage::CircuitClosed { network, peer, label, reason });
+                self.send(link, ControlMessage::CircuitClosed { network, peer, via: Vec::new(), label, reason });
             }
         }
     }

@@ -240,7 +240,9 @@ impl SessionTable {
                 | FrameKind::RelayBind
                 | FrameKind::RelayChallenge
                 | FrameKind::RelayBindConfirm
-                | FrameKind::RelayBound,
+                | FrameKind::RelayBound
+                | FrameKind::ReachProbe
+                | FrameKind::RelayEcho,
             )
             | None => Err(DropReason::Malformed),
         };

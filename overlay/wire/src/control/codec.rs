@@ -85,6 +85,16 @@ impl ControlMessage {
             Self::Refused { .. } => "refused",
             Self::Ping { .. } => "ping",
             Self::Pong { .. } => "pong",
+            Self::ProbeMe { .. } => "probe_me",
+            Self::MeshHello => "mesh_hello",
+            Self::LinkState { .. } => "link_state",
+            Self::WhereIs { .. } => "where_is",
+            Self::Here { .. } => "here",
+            Self::CircuitExtend { .. } => "circuit_extend",
+            Self::CircuitExtended { .. } => "circuit_extended",
+            Self::CircuitRelease { .. } => "circuit_release",
+            Self::PathQuery { .. } => "path_query",
+            Self::PathAnswer { .. } => "path_answer",
         }
     }
 }

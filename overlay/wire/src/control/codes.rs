@@ -30,6 +30,12 @@ pub mod circuit_reason {
     pub const FULL: u8 = 3;
     /// One of the two ends was revoked.
     pub const REVOKED: u8 = 4;
+    /// A relay on the way is not reachable, or is gone.
+    pub const UNREACHABLE: u8 = 5;
+    /// A relay on the way carries nothing for this network and has no agreement with the relay before it.
+    pub const NO_TRANSIT: u8 = 6;
+    /// The path is none: a relay twice, too many, or not with the relay it was sent to.
+    pub const BAD_PATH: u8 = 7;
 }
 
 /// Codes of [`super::ControlMessage::Refused::code`].
@@ -48,4 +54,14 @@ pub mod refused_code {
     pub const VERSION: u8 = 5;
     /// An entry or record in the message does not verify.
     pub const INVALID: u8 = 6;
+}
+
+/// Codes of [`super::ControlMessage::PathQuery::class`]: what counts most on the way.
+pub mod path_class {
+    /// Round trip and loss.
+    pub const INTERACTIVE: u8 = 0;
+    /// Room and loss, then price.
+    pub const BULK: u8 = 1;
+    /// Price, then round trip.
+    pub const CHEAP: u8 = 2;
 }

@@ -26,3 +26,13 @@ pub const MAX_SOFTWARE_LEN: usize = 64;
 pub const MAX_RELAY_ADDRS: usize = 8;
 /// Most relays of one network in one list. A node keeps links to at most four of them.
 pub const MAX_RELAYS: usize = 16;
+/// Most relays of one path: edge, backbone, edge. Each costs a share of the round trip, a quota and a price.
+pub const MAX_ROUTE: usize = 3;
+/// Relays of a path after the one a message goes to.
+pub const MAX_VIA: usize = MAX_ROUTE - 1;
+/// Links one relay tells of: a full mesh of root nodes, and its central nodes.
+pub const MAX_LINK_ADVERTS: usize = 64;
+/// Adverts in one message: the largest 16 are 45 KiB.
+pub const MAX_ADVERTS: usize = 16;
+/// Paths in one answer: the end measures them all, and keeps two.
+pub const MAX_CANDIDATES: usize = 3;
