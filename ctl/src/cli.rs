@@ -107,6 +107,18 @@ pub(crate) enum Command {
     Peers,
     /// Measure the round trip to a member inside the encrypted session
     Ping(Ping),
+    /// Show every path to a member, and why which one is used
+    Path {
+        /// Name, address or node id of the member
+        peer: String,
+    },
+    /// Show the hops on the way to a member
+    Trace {
+        /// Name, address or node id of the member
+        peer: String,
+    },
+    /// Say what NATs and firewalls on the way do to this node's packets
+    Netcheck,
     /// Relays in use, and what this node relays for others
     #[command(subcommand)]
     Relay(Relay),
@@ -233,9 +245,12 @@ pub(crate) enum Policy {
 pub(crate) struct Ping {
     /// Name, address or node id of the member
     pub(crate) peer: String,
-    /// Number of probes
-    #[arg(short, long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=i64::from(netctl_api::MAX_PING_COUNT)))]
-    pub(crate) count: u32,
+    /// Number of probes [default: 4, with --until-direct 60]
+    #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..=i64::from(netctl_api::MAX_PING_COUNT)))]
+    pub(crate) count: Option<u32>,
+    /// Stop at the first answer over a direct path; exit code 9 when there was none
+    #[arg(long)]
+    pub(crate) until_direct: bool,
     /// Time between probes, in milliseconds
     #[arg(short, long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(10..=60_000))]
     pub(crate) interval: u32,
@@ -296,6 +311,9 @@ impl Command {
             Self::Policy(Policy::Set { .. }) => "policy set",
             Self::Peers => "peers",
             Self::Ping(_) => "ping",
+            Self::Path { .. } => "path",
+            Self::Trace { .. } => "trace",
+            Self::Netcheck => "netcheck",
             Self::Relay(Relay::Status) => "relay status",
             Self::Doctor => "doctor",
             Self::Backup(_) => "backup",

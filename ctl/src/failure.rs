@@ -104,6 +104,11 @@ impl Failure {
         self.exit
     }
 
+    /// Whether it is of this kind, by the name the API gives it.
+    pub(crate) fn is_code(&self, code: &str) -> bool {
+        self.code == code
+    }
+
     /// What and why, without the advice.
     pub(crate) fn what(&self) -> &str {
         &self.what

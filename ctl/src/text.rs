@@ -67,6 +67,15 @@ pub(crate) fn bytes(count: u64) -> String {
     format!("{value}.{tenths} {name}")
 }
 
+/// Bits per second as link rates are written: decimal, `640 kbit/s`, `94 Mbit/s`, `1.2 Gbit/s`.
+pub(crate) fn bits(bps: u64) -> String {
+    match bps {
+        1_000_000_000.. => format!("{}.{} Gbit/s", bps / 1_000_000_000, bps % 1_000_000_000 / 100_000_000),
+        1_000_000.. => format!("{} Mbit/s", bps / 1_000_000),
+        _ => format!("{} kbit/s", bps / 1_000),
+    }
+}
+
 /// Milliseconds with one decimal below 100: `0.4 ms`, `12.3 ms`, `140 ms`.
 pub(crate) fn millis(ms: f64) -> String {
     if ms < 100.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") }
@@ -125,6 +134,7 @@ mod tests {
         );
         assert_eq!([bytes(0), bytes(1023), bytes(1536), bytes(1 << 31)], ["0 B", "1023 B", "1.5 KiB", "2.0 GiB"]);
         assert_eq!(bytes(u64::MAX), "15.9 EiB");
+        assert_eq!([bits(640_999), bits(94_000_000), bits(1_250_000_000)], ["640 kbit/s", "94 Mbit/s", "1.2 Gbit/s"]);
         assert_eq!([micros(420), micros(140_200)], ["0.4 ms", "140 ms"]);
     }
 

@@ -4,8 +4,10 @@
 mod common;
 
 use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::{Daemon, TOKEN, run, secret_file};
+use netctl_api::ErrorCode;
 use serde_json::{Value, json};
 
 /// Every command that needs no file, with the method it calls last.
@@ -28,6 +30,9 @@ const COMMANDS: &[(&[&str], &str)] = &[
     (&["admin", "remove", "bob"], "admins.remove"),
     (&["policy", "get"], "policy.get"),
     (&["peers"], "peers"),
+    (&["path", "bob"], "path"),
+    (&["trace", "bob"], "trace"),
+    (&["netcheck"], "netcheck"),
     (&["relay", "status"], "relay.status"),
     (&["doctor"], "doctor"),
     (&["version"], "version"),
@@ -76,6 +81,7 @@ fn the_network_option_reaches_every_method_that_takes_one() {
         "network.switch",
         "network.leave",
         "relay.status",
+        "netcheck",
         "doctor",
         "version",
     ];
@@ -229,6 +235,72 @@ fn ping_prints_one_line_per_probe() {
     let schemas: Vec<Value> =
         run.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["schema"].clone()).collect();
     assert_eq!(schemas, ["netctl.ping/1", "netctl.ping/1", "netctl.ping-summary/1"]);
+}
+
+/// A daemon whose `direct_from`-th probe, and every later one, is answered over a direct path.
+fn becomes_direct(direct_from: u64) -> Daemon {
+    let probes = AtomicU64::new(0);
+    Daemon::start(move |request| {
+        let number = probes.fetch_add(1, Ordering::Relaxed) + 1;
+        let id = request["id"].clone();
+        if number == 2 {
+            let error = json!({"code": "timeout", "message": "no answer from bob to 1 probes; lost"});
+            return format!("{}\n", json!({"api": 1, "id": id, "error": error})).into_bytes();
+        }
+        let direct = number >= direct_from;
+        let (path, kind) =
+            if direct { ("direct 198.51.100.9:61000", "direct") } else { ("relay nf1qrelay", "relay") };
+        let event = json!({"seq": 1, "rtt_us": 8_000, "path": path, "path_kind": kind});
+        let result = json!({"node": "nf1qbob", "name": "bob", "sent": 1, "received": 1});
+        let line = |body: &str, value: &Value| format!("{}\n", json!({"api": 1, "id": id, body: value}));
+        (line("event", &event) + &line("result", &result)).into_bytes()
+    })
+}
+
+#[test]
+fn ping_until_direct_stops_at_the_first_direct_answer() {
+    let daemon = becomes_direct(4);
+    let run = daemon.netctl(&["ping", "bob", "--until-direct", "-i", "10"]);
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""));
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert_eq!(lines[0], "bob: seq=1 time=8.0 ms via relay nf1qrelay");
+    assert_eq!(lines[2], "bob: seq=4 time=8.0 ms via direct 198.51.100.9:61000", "the second probe was lost: {lines:?}");
+    assert!(lines[3].starts_with("bob: direct 198.51.100.9:61000 after "), "{lines:?}");
+    assert_eq!(daemon.seen().len(), 4);
+}
+
+#[test]
+fn ping_until_direct_exits_9_when_the_path_stays_relayed() {
+    let run = becomes_direct(100).netctl(&["ping", "bob", "--until-direct", "-i", "10", "-c", "5"]);
+    assert_eq!(run.code, 9);
+    assert!(run.error_line().contains("no direct path to bob after 5 probes; still via relay nf1qrelay"), "{}", run.stderr);
+    // Anything but a lost probe ends it at once.
+    assert_eq!(common::failing(ErrorCode::NotFound).netctl(&["ping", "bob", "--until-direct"]).code, 5);
+}
+
+#[test]
+fn path_shows_hops_quality_and_the_reason_of_each_class() {
+    let run = Daemon::healthy().netctl(&["path", "bob"]);
+    let row = |start: &str| run.stdout.lines().find(|line| line.starts_with(start)).unwrap().to_owned();
+    for part in ["primary", "direct 198.51.100.9:61000", "12.3 ms +- 0.4 ms", "0.2 %", "94 Mbit/s", "1492", "interactive, bulk"] {
+        assert!(row("1 ").contains(part), "{part}: {}", row("1 "));
+    }
+    assert!(row("2 ").contains("relay nf1qrelayqqqqq.. > nf1qotherqqqqq.. 192.0.2.1:4790"), "{}", row("2 "));
+    assert!(row("3 ").contains("unknown"), "a state of a newer daemon: {}", row("3 "));
+    assert!(row("interactive").contains("12.3 ms less than the next"));
+}
+
+#[test]
+fn netcheck_shows_every_finding_and_every_relay() {
+    let run = Daemon::healthy().netctl(&["netcheck"]);
+    let row = |start: &str| run.stdout.lines().find(|line| line.starts_with(start)).unwrap().to_owned();
+    assert!(row("mapping").contains("endpoint-independent"));
+    assert!(row("filtering").contains("address- and port-dependent"));
+    assert!(row("port mapping").contains("198.51.100.7:4790, by NAT-PMP, for 2 h"));
+    assert!(row("clock skew").contains("-12 ms"));
+    assert!(row("IPv6").ends_with("no"));
+    assert!(row("nf1qrelay").contains("QUIC"));
+    assert!(row("nf1qother").contains("no answer"));
 }
 
 #[test]

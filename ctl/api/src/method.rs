@@ -92,6 +92,12 @@ methods! {
     "peers" Peers(PeersParams) -> PeersResult, NoEvent;
     /// Measures the round trip to a member inside the session; one event per probe.
     "ping" Ping(PingParams) -> PingResult, PingEvent;
+    /// What NATs and firewalls on the way to the internet do to this node's packets.
+    "netcheck" Netcheck(NetcheckParams) -> NetcheckResult, NoEvent;
+    /// Every path to a member, and why which one is used.
+    "path" Path(PathParams) -> PathResult, NoEvent;
+    /// The hops of the path in use.
+    "trace" Trace(TraceParams) -> TraceResult, NoEvent;
     /// Checks what usually goes wrong on this machine.
     "doctor" Doctor(DoctorParams) -> DoctorResult, NoEvent;
     /// The relays this node uses, and what it relays itself.

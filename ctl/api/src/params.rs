@@ -304,6 +304,33 @@ impl PingParams {
     }
 }
 
+/// Parameters of `netcheck`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetcheckParams {}
+
+/// Parameters of `path`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PathParams {
+    /// Which network; the active one if absent.
+    #[serde(default)]
+    pub network: Option<String>,
+    /// Member whose paths are asked for.
+    pub peer: String,
+}
+
+/// Parameters of `trace`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TraceParams {
+    /// Which network; the active one if absent.
+    #[serde(default)]
+    pub network: Option<String>,
+    /// Member at the end of the path.
+    pub peer: String,
+}
+
 /// Parameters of `doctor`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -5,10 +5,12 @@ mod doctor;
 mod invite;
 mod join;
 mod members;
+mod netcheck;
 mod network;
 mod peers;
 mod policy;
 mod relay;
+mod routes;
 mod status;
 mod version;
 
@@ -93,6 +95,9 @@ pub(crate) fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Policy(Policy::Set { file }) => policy::set(&ctx, file),
         Command::Peers => peers::peers(&ctx),
         Command::Ping(options) => peers::ping(&ctx, options),
+        Command::Path { peer } => routes::path(&ctx, peer),
+        Command::Trace { peer } => routes::trace(&ctx, peer),
+        Command::Netcheck => netcheck::netcheck(&ctx),
         Command::Relay(Relay::Status) => relay::status(&ctx),
         Command::Doctor => doctor::doctor(&ctx),
         Command::Backup(options) => backup::backup(&ctx, options),

@@ -5,7 +5,7 @@ use netctl_api::{RelayServerInfo, RelayStatusParams, RelayedNetwork};
 use super::{Context, status::relays_table};
 use crate::failure::Failure;
 use crate::output::cell;
-use crate::text::{bytes, short_id};
+use crate::text::{bits, bytes, short_id};
 
 /// `netctl relay status`.
 pub(super) fn status(ctx: &Context<'_>) -> Result<u8, Failure> {
@@ -36,7 +36,7 @@ fn server_tables(ctx: &Context<'_>, server: &RelayServerInfo) -> Result<(), Fail
             cell(bytes(network.tx_bytes)),
             cell(network.dropped_packets.to_string()),
             cell(quota(network)),
-            cell(network.rate_bps.map_or_else(|| String::from("none"), rate)),
+            cell(network.rate_bps.map_or_else(|| String::from("none"), bits)),
         ]
     });
     let header = ["NETWORK", "ATTACHED", "CIRCUITS", "RX", "TX", "DROPPED", "TODAY", "RATE"];
@@ -46,9 +46,4 @@ fn server_tables(ctx: &Context<'_>, server: &RelayServerInfo) -> Result<(), Fail
 fn quota(network: &RelayedNetwork) -> String {
     let used = bytes(network.used_bytes_day);
     network.quota_bytes_day.map_or_else(|| used.clone(), |quota| format!("{used} of {}", bytes(quota)))
-}
-
-/// Bits per second as link rates are written: decimal.
-fn rate(bps: u64) -> String {
-    if bps >= 1_000_000 { format!("{} Mbit/s", bps / 1_000_000) } else { format!("{} kbit/s", bps / 1_000) }
 }

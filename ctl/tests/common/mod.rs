@@ -255,7 +255,7 @@ pub fn healthy_replies(request: &Value) -> Vec<Reply> {
         ),
         Call::Ping(p) => {
             let event = |seq, rtt_us| {
-                Reply::event::<PingParams>(id, &PingEvent { seq, rtt_us, path: Some("relay nf1qrelay".into()) })
+                Reply::event::<PingParams>(id, &PingEvent { seq, rtt_us, path: Some("relay nf1qrelay".into()), path_kind: Some(PathKind::Relay) })
             };
             let mut replies: Vec<Reply> = (1..p.count).map(|seq| event(seq, Some(24_600))).collect();
             replies.push(event(p.count, None));
@@ -270,6 +270,31 @@ pub fn healthy_replies(request: &Value) -> Vec<Reply> {
             id,
             json!({"checks": [{"name": "tun device", "state": "ok", "text": "/dev/net/tun"},
                 {"name": "nft", "state": "warn", "text": "old kernel", "next": "apt upgrade"}]}),
+        ),
+        Call::Path(_) => typed::<PathParams>(
+            id,
+            json!({"node": "nf1qbob", "name": "bob", "paths": [
+                {"kind": "direct", "address": "198.51.100.9:61000", "state": "primary", "classes": ["interactive", "bulk"],
+                 "rtt_ms": 12.3, "rtt_var_ms": 0.4, "loss_pct": 0.2, "goodput_bps": 94_000_000u64, "mtu_bytes": 1492},
+                {"kind": "relay", "hops": ["nf1qrelayqqqqqqqqqqqqqqqq", "nf1qotherqqqqqqqqqqqqqqqq"], "address": "192.0.2.1:4790",
+                 "state": "warm", "classes": ["cheap"], "rtt_ms": 24.6},
+                {"kind": "relay", "hops": ["nf1qotherqqqqqqqqqqqqqqqq"], "state": "levitating"}],
+                "choices": [{"class": "interactive", "path": 0, "reason": "12.3 ms less than the next"}, {"class": "cheap", "reason": "no price known"}]}),
+        ),
+        Call::Trace(_) => typed::<TraceParams>(
+            id,
+            json!({"node": "nf1qbob", "name": "bob", "kind": "relay", "reason": "lowest RTT of 2 relays", "hops": [
+                {"node": "nf1qrelayqqqqqqqqqqqqqqqq", "relay": true, "address": "192.0.2.1:4790", "rtt_ms": 12.3},
+                {"node": "nf1qbob", "name": "bob", "relay": false, "rtt_ms": 24.6}]}),
+        ),
+        Call::Netcheck(_) => typed::<NetcheckParams>(
+            id,
+            json!({"udp": true, "ipv4": {"udp": true, "public_address": "198.51.100.7:61000"}, "ipv6": {"udp": false},
+                "mapping": "endpoint_independent", "filtering": "address_and_port_dependent", "hairpin": false,
+                "port_mapping": {"protocol": "nat_pmp", "external": "198.51.100.7:4790", "lifetime_s": 7200}, "mtu_bytes": 1492,
+                "clock_skew_ms": -12, "age_s": 40, "verdict": "direct paths to most members are possible", "relays": [
+                    {"node": "nf1qrelayqqqqqqqqqqqqqqqq", "address": "192.0.2.1:4790", "rtt_ms": 12.34, "carrier": "quic", "public_address": "198.51.100.7:61000"},
+                    {"node": "nf1qotherqqqqqqqqqqqqqqqq", "problem": "no answer"}]}),
         ),
         Call::RelayStatus(_) => typed::<RelayStatusParams>(
             id,

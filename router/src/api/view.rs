@@ -59,6 +59,13 @@ pub(crate) fn path(path: &PathInfo, rtt_us: Option<u64>, reason: &str) -> api::P
     }
 }
 
+/// Direct or relayed.
+pub(crate) fn path_kind(path: &PathInfo) -> api::PathKind {
+    match path {
+        PathInfo::Relay { .. } => api::PathKind::Relay,
+    }
+}
+
 /// A path in one word for a line of `ping`.
 pub(crate) fn path_line(path: &PathInfo) -> String {
     match path {

@@ -4,6 +4,7 @@ mod admin;
 mod invites;
 mod networks;
 mod query;
+mod routes;
 mod select;
 
 use netctl_api::{
@@ -65,6 +66,9 @@ impl Daemon {
             Call::PolicySet(params) => finish!(sink, netctl_api::PolicySetParams, self.set_policy(params).await?),
             Call::Peers(params) => finish!(sink, netctl_api::PeersParams, self.peers(params)),
             Call::Ping(params) => self.ping(params, sink),
+            Call::Netcheck(_) => finish!(sink, netctl_api::NetcheckParams, Ok(self.netcheck())),
+            Call::Path(params) => finish!(sink, netctl_api::PathParams, self.path(&params)),
+            Call::Trace(params) => finish!(sink, netctl_api::TraceParams, self.trace(&params)),
             Call::RelayStatus(_) => finish!(sink, netctl_api::RelayStatusParams, Ok(self.relays())),
         }
         Ok(())

@@ -7,7 +7,7 @@ use netctl_api::{
     PingResult,
 };
 use netflow_overlay::identity::format_node_id;
-use netflow_overlay::node::{Event, MemberInfo};
+use netflow_overlay::node::{Event, MemberInfo, PathInfo};
 use netflow_wire::NetworkId;
 
 use crate::api::{Sink, view};
@@ -102,7 +102,7 @@ impl Waiting {
             }
             Event::JoinFailed { network, error } => self.end_join(network, &Err(view::error(error.clone()))),
             Event::PingReply { ping, seq, rtt_us, path } => {
-                self.probe(*ping, *seq, Some((*rtt_us, view::path_line(path))), "");
+                self.probe(*ping, *seq, Some((*rtt_us, path)), "");
             }
             Event::PingLost { ping, seq, text } => {
                 self.probe(*ping, *seq, None, text);
@@ -130,7 +130,7 @@ impl Waiting {
         }
     }
 
-    fn probe(&mut self, ping: u64, seq: u32, answer: Option<(u64, String)>, problem: &str) {
+    fn probe(&mut self, ping: u64, seq: u32, answer: Option<(u64, &PathInfo)>, problem: &str) {
         let Some(waiter) = self.pinging.get_mut(&ping) else { return };
         if !waiter.open.remove(&seq) {
             return;
@@ -143,7 +143,12 @@ impl Waiting {
                 problem.clone_into(&mut waiter.last_problem);
             }
         }
-        waiter.sink.event::<PingParams>(&PingEvent { seq: seq + 1, rtt_us, path });
+        waiter.sink.event::<PingParams>(&PingEvent {
+            seq: seq + 1,
+            rtt_us,
+            path: path.map(view::path_line),
+            path_kind: path.map(view::path_kind),
+        });
         if waiter.open.is_empty()
             && let Some(waiter) = self.pinging.remove(&ping)
         {

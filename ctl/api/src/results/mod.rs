@@ -4,11 +4,15 @@
 //! clock), only `_unix_s` fields are wall-clock time; byte counters count since the session, link or process began.
 
 mod members;
+mod netcheck;
 mod network;
 mod node;
 mod paths;
+mod routes;
 
 pub use members::*;
+pub use netcheck::*;
 pub use network::*;
 pub use node::*;
 pub use paths::*;
+pub use routes::*;

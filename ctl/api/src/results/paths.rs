@@ -109,6 +109,9 @@ pub struct PingEvent {
     /// Path the probe took, e.g. `relay cn1 192.0.2.1:4790`.
     #[serde(default)]
     pub path: Option<String>,
+    /// Whether that path is direct.
+    #[serde(default)]
+    pub path_kind: Option<PathKind>,
 }
 
 /// Result of `ping`. No answer at all is the error `timeout` instead.
