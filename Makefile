@@ -5,10 +5,10 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 LAB := target/release/netflow-lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-unit test-lab demo lab measure fuzz sim-chain contracts-check audit clean-lab size
+.PHONY: help setup build test test-unit test-lab test-slow bench-failover bench-flood demo lab measure fuzz sim-chain contracts-check audit clean-lab size
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Install what building and testing need (Debian packages, Rust when there is none new enough)
 	@bash scripts/setup.sh
@@ -25,7 +25,19 @@ test-unit: setup ## Only the tests that need no root
 test-lab: setup ## Only the tests in network namespaces
 	@bash scripts/test.sh build lab
 
-demo: setup ## Two homes behind NATs, one private network, a relay that cannot read it: the main job, told as it happens
+test-slow: setup ## The two cells of the NAT matrix that need minutes of patient search, RUNS (default 20) pairs each, with the distribution
+	@$(CARGO) build --release -p netflowd -p netctl -p netflow-lab
+	@$(LAB) patient --runs $(or $(RUNS),20)
+
+bench-failover: setup ## Cut the direct path, kill the relay in use, switch the uplink under running traffic; print the gaps
+	@$(CARGO) build --release -p netflowd -p netctl -p netflow-lab
+	@$(LAB) failover
+
+bench-flood: setup ## 100,000 forged handshakes a second at an edge node and at a relay: what is left of iperf3, how long a join takes
+	@$(CARGO) build --release -p netflowd -p netctl -p netflow-lab
+	@$(LAB) flood
+
+demo: setup ## Homes behind NATs, one private network, direct paths, relays that cannot read it: the main job, told as it happens
 	@$(CARGO) build --release -p netflowd -p netctl -p netflow-lab
 	@$(LAB) demo
 

@@ -248,8 +248,7 @@ fn becomes_direct(direct_from: u64) -> Daemon {
             return format!("{}\n", json!({"api": 1, "id": id, "error": error})).into_bytes();
         }
         let direct = number >= direct_from;
-        let (path, kind) =
-            if direct { ("direct 198.51.100.9:61000", "direct") } else { ("relay nf1qrelay", "relay") };
+        let (path, kind) = if direct { ("direct 198.51.100.9:61000", "direct") } else { ("relay nf1qrelay", "relay") };
         let event = json!({"seq": 1, "rtt_us": 8_000, "path": path, "path_kind": kind});
         let result = json!({"node": "nf1qbob", "name": "bob", "sent": 1, "received": 1});
         let line = |body: &str, value: &Value| format!("{}\n", json!({"api": 1, "id": id, body: value}));
@@ -264,7 +263,10 @@ fn ping_until_direct_stops_at_the_first_direct_answer() {
     assert_eq!((run.code, run.stderr.as_str()), (0, ""));
     let lines: Vec<&str> = run.stdout.lines().collect();
     assert_eq!(lines[0], "bob: seq=1 time=8.0 ms via relay nf1qrelay");
-    assert_eq!(lines[2], "bob: seq=4 time=8.0 ms via direct 198.51.100.9:61000", "the second probe was lost: {lines:?}");
+    assert_eq!(
+        lines[2], "bob: seq=4 time=8.0 ms via direct 198.51.100.9:61000",
+        "the second probe was lost: {lines:?}"
+    );
     assert!(lines[3].starts_with("bob: direct 198.51.100.9:61000 after "), "{lines:?}");
     assert_eq!(daemon.seen().len(), 4);
 }
@@ -273,7 +275,11 @@ fn ping_until_direct_stops_at_the_first_direct_answer() {
 fn ping_until_direct_exits_9_when_the_path_stays_relayed() {
     let run = becomes_direct(100).netctl(&["ping", "bob", "--until-direct", "-i", "10", "-c", "5"]);
     assert_eq!(run.code, 9);
-    assert!(run.error_line().contains("no direct path to bob after 5 probes; still via relay nf1qrelay"), "{}", run.stderr);
+    assert!(
+        run.error_line().contains("no direct path to bob after 5 probes; still via relay nf1qrelay"),
+        "{}",
+        run.stderr
+    );
     // Anything but a lost probe ends it at once.
     assert_eq!(common::failing(ErrorCode::NotFound).netctl(&["ping", "bob", "--until-direct"]).code, 5);
 }
@@ -282,7 +288,9 @@ fn ping_until_direct_exits_9_when_the_path_stays_relayed() {
 fn path_shows_hops_quality_and_the_reason_of_each_class() {
     let run = Daemon::healthy().netctl(&["path", "bob"]);
     let row = |start: &str| run.stdout.lines().find(|line| line.starts_with(start)).unwrap().to_owned();
-    for part in ["primary", "direct 198.51.100.9:61000", "12.3 ms +- 0.4 ms", "0.2 %", "94 Mbit/s", "1492", "interactive, bulk"] {
+    for part in
+        ["primary", "direct 198.51.100.9:61000", "12.3 ms +- 0.4 ms", "0.2 %", "94 Mbit/s", "1492", "interactive, bulk"]
+    {
         assert!(row("1 ").contains(part), "{part}: {}", row("1 "));
     }
     assert!(row("2 ").contains("relay nf1qrelayqqqqq.. > nf1qotherqqqqq.. 192.0.2.1:4790"), "{}", row("2 "));

@@ -20,7 +20,6 @@ use anyhow::{Context, Result, bail};
 
 use crate::cleanup::{run_dir, sweep};
 use crate::cmd::{Cmd, Proc};
-use crate::nat::{self, NatKind};
 use crate::netns::Netns;
 use crate::paths::{lab_binary, target_dir};
 use crate::preflight;
@@ -42,10 +41,10 @@ pub enum Family {
 }
 
 impl Family {
-    fn v4(self) -> bool {
+    pub(crate) fn v4(self) -> bool {
         self != Self::V6
     }
-    fn v6(self) -> bool {
+    pub(crate) fn v6(self) -> bool {
         self != Self::V4
     }
 }
@@ -63,22 +62,11 @@ pub struct Host {
     pub v6: Option<Ipv6Addr>,
 }
 
-/// A NAT box: `host` is its side towards the internet.
-#[derive(Debug, Clone)]
-pub struct NatBox {
-    /// Its uplink.
-    pub host: Host,
-    /// Its class.
-    pub kind: NatKind,
-    lan_v4: Option<[u8; 3]>,
-    lan_v6: Option<u16>,
-}
-
 /// One cable: the near end is in the host or box, the far end in the bridge it hangs on.
 #[derive(Debug)]
-struct Link {
-    near: (Netns, String),
-    far: (Netns, String),
+pub(crate) struct Link {
+    pub(crate) near: (Netns, String),
+    pub(crate) far: (Netns, String),
     _wire: Option<Proc>,
 }
 
@@ -144,6 +132,11 @@ impl Lab {
         run_dir(&self.id)
     }
 
+    /// Cables laid so far; the next one gets this number plus 2.
+    pub(crate) fn ports(&self) -> u32 {
+        self.ports
+    }
+
     /// The middle of the internet, for captures and counters.
     #[must_use]
     pub fn inet(&self) -> &Netns {
@@ -158,60 +151,6 @@ impl Lab {
         let ns = self.namespace(name)?;
         let inet = self.inet.clone();
         let (v4, v6) = self.public_uplink(name, &ns, "eth0", &inet, family, wire)?;
-        Ok(Host { name: name.to_owned(), ns, v4, v6 })
-    }
-
-    /// A NAT box on the internet. IPv6 is routed with a stateful firewall, as homes have it, never translated.
-    ///
-    /// # Errors
-    /// The command that failed, in one line.
-    pub fn nat_box(&mut self, name: &str, kind: NatKind, family: Family, wire: WireSpec) -> Result<NatBox> {
-        let ns = self.namespace(name)?;
-        let inet = self.inet.clone();
-        let (v4, v6) = self.public_uplink(name, &ns, "wan", &inet, family, wire)?;
-        let lan_v6 = match v6 {
-            Some(uplink) => {
-                let number = u16::try_from(self.ports)?;
-                self.inet.ip(&format!("route add 2001:db8:{number:x}::/64 via {uplink}"))?;
-                Some(number)
-            }
-            None => None,
-        };
-        let host = Host { name: name.to_owned(), ns, v4, v6 };
-        finish_box(NatBox { host, kind, lan_v4: v4.map(|_| [192, 168, 1]), lan_v6 })
-    }
-
-    /// A second NAT box in the home of the first one (IPv4 alone): double NAT.
-    ///
-    /// # Errors
-    /// The command that failed, in one line; an outer box without IPv4.
-    pub fn nat_box_behind(&mut self, outer: &NatBox, name: &str, kind: NatKind) -> Result<NatBox> {
-        let ns = self.namespace(name)?;
-        let [a, b, c] = outer.lan_v4.context("the outer box has no IPv4 home")?;
-        let far = outer.host.ns.clone();
-        let number = self.cable(name, &ns, "wan", &far, "lan0", WireSpec::default())?;
-        let v4 = Ipv4Addr::new(a, b, c, number);
-        ns.ip(&format!("addr add {v4}/24 dev wan\nroute add default via {a}.{b}.{c}.1"))?;
-        let host = Host { name: name.to_owned(), ns, v4: Some(v4), v6: None };
-        finish_box(NatBox { host, kind, lan_v4: Some([192, 168, c + 1]), lan_v6: None })
-    }
-
-    /// A host in the home behind `home`.
-    ///
-    /// # Errors
-    /// The command that failed, in one line.
-    pub fn home_host(&mut self, name: &str, home: &NatBox, wire: WireSpec) -> Result<Host> {
-        let ns = self.namespace(name)?;
-        let far = home.host.ns.clone();
-        let number = self.cable(name, &ns, "eth0", &far, "lan0", wire)?;
-        let v4 = home.lan_v4.map(|[a, b, c]| Ipv4Addr::new(a, b, c, number));
-        let v6 = home.lan_v6.map(|p| Ipv6Addr::new(0x2001, 0xdb8, p, 0, 0, 0, 0, u16::from(number)));
-        if let (Some(v4), Some([a, b, c])) = (v4, home.lan_v4) {
-            ns.ip(&format!("addr add {v4}/24 dev eth0\nroute add default via {a}.{b}.{c}.1"))?;
-        }
-        if let (Some(v6), Some(p)) = (v6, home.lan_v6) {
-            ns.ip(&format!("addr add {v6}/64 dev eth0\nroute add ::/0 via 2001:db8:{p:x}::1"))?;
-        }
         Ok(Host { name: name.to_owned(), ns, v4, v6 })
     }
 
@@ -232,6 +171,39 @@ impl Lab {
         let (ns, device) = &self.link(name)?.far;
         ns.ip(&format!("link set {device} up"))?;
         forwards(ns, device)
+    }
+
+    /// Cuts the direct way between two hosts or boxes of the internet, without a sign to either; all else still passes. `false` heals it.
+    ///
+    /// # Errors
+    /// When one of them has no cable or no IPv4 address, or `nft` fails.
+    pub fn separate(&self, a: &Host, b: &Host, cut: bool) -> Result<()> {
+        for (from, to) in [(a, b), (b, a)] {
+            let (ns, device) = &self.link(&from.name)?.far;
+            let to = to.v4.with_context(|| format!("{} has no IPv4 address", to.name))?;
+            let table = format!("netdev nfl_cut_{device}");
+            let mut script = format!("add table {table}\ndelete table {table}\n");
+            if cut {
+                script += &format!(
+                    "table {table} {{\n chain in {{\n  type filter hook ingress device \"{device}\" priority 1\n  ip daddr {to} drop\n }}\n}}\n"
+                );
+            }
+            ns.nft(&script)?;
+        }
+        Ok(())
+    }
+
+    /// Gives both ends of a cable, and the bridge at its far end, this MTU.
+    ///
+    /// # Errors
+    /// When `name` has no cable or `ip` fails.
+    pub fn set_mtu(&self, name: &str, mtu: u16) -> Result<()> {
+        let link = self.link(name)?;
+        for (ns, device) in [&link.near, &link.far] {
+            ns.ip(&format!("link set {device} mtu {mtu}"))?;
+        }
+        let bridge = if link.far.0 == self.inet { "br0" } else { "lan0" };
+        link.far.0.ip(&format!("link set {bridge} mtu {mtu}"))
     }
 
     /// Loses `permille` of the packets of this cable in each direction, without any sign to either end; 1000 is a black hole, 0 heals.
@@ -256,7 +228,7 @@ impl Lab {
         Ok(())
     }
 
-    fn link(&self, name: &str) -> Result<&Link> {
+    pub(crate) fn link(&self, name: &str) -> Result<&Link> {
         self.links.get(name).with_context(|| format!("{name} has no cable in this lab"))
     }
 
@@ -273,7 +245,7 @@ impl Lab {
     }
 
     /// Lays a cable from `near` to the bridge of `far`; the number of the port, 2..=254, also its last address byte.
-    fn cable(
+    pub(crate) fn cable(
         &mut self,
         name: &str,
         near: &Netns,
@@ -306,7 +278,7 @@ impl Lab {
         Ok(number)
     }
 
-    fn public_uplink(
+    pub(crate) fn public_uplink(
         &mut self,
         name: &str,
         ns: &Netns,
@@ -340,21 +312,6 @@ impl Drop for Lab {
     }
 }
 
-/// The home side of a box and its rules.
-fn finish_box(nat: NatBox) -> Result<NatBox> {
-    let ns = &nat.host.ns;
-    ns.ip("link add lan0 type bridge\nlink set lan0 up")?;
-    if let Some([a, b, c]) = nat.lan_v4 {
-        ns.ip(&format!("addr add {a}.{b}.{c}.1/24 dev lan0"))?;
-    }
-    if let Some(p) = nat.lan_v6 {
-        ns.ip(&format!("addr add 2001:db8:{p:x}::1/64 dev lan0"))?;
-    }
-    forwarding(ns)?;
-    ns.nft(&nat::script(nat.kind, nat.host.v4.unwrap_or(Ipv4Addr::UNSPECIFIED)))?;
-    Ok(nat)
-}
-
 /// Waits until the bridge passes packets of `port`: the kernel tells it about the carrier of a new cable up to a second later.
 fn forwards(ns: &Netns, port: &str) -> Result<()> {
     let look = || {
@@ -365,7 +322,7 @@ fn forwards(ns: &Netns, port: &str) -> Result<()> {
     Ok(())
 }
 
-fn forwarding(ns: &Netns) -> Result<()> {
+pub(crate) fn forwarding(ns: &Netns) -> Result<()> {
     ns.sysctl("ipv4/ip_forward", "1")?;
     ns.sysctl("ipv4/conf/all/send_redirects", "0")?;
     ns.sysctl("ipv6/conf/all/forwarding", "1")

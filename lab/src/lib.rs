@@ -11,10 +11,15 @@
     reason = "the lab is a shell: it starts programs (through cmd.rs alone), binds probe sockets and measures real time"
 )]
 
+pub mod boxes;
 pub mod cleanup;
 pub mod cmd;
+pub mod conntrack;
 pub mod demo;
+pub mod failover;
+pub mod flood;
 pub mod lab;
+pub mod matrix;
 pub mod measure;
 pub mod nat;
 pub mod netns;
@@ -23,6 +28,7 @@ pub mod paths;
 pub mod preflight;
 pub mod probe;
 pub mod shell;
+pub mod stream;
 pub mod tools;
 pub mod wait;
 pub mod wire;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use netflow_lab::{cleanup, demo, measure, preflight, shell, wire};
+use netflow_lab::{cleanup, demo, failover, flood, matrix, measure, preflight, shell, wire};
 
 /// An internet of network namespaces on one machine.
 #[derive(Parser)]
@@ -25,6 +25,20 @@ enum Task {
         #[arg(long)]
         quick: bool,
     },
+    /// Cut the direct path, kill the relay in use and switch the uplink under running traffic; print the gaps.
+    Failover,
+    /// Flood an edge node and a relay with forged handshakes; print what is left of the throughput, and how long a join takes.
+    Flood {
+        /// Forged initiations a second.
+        #[arg(long, default_value_t = 100_000)]
+        rate: u32,
+    },
+    /// The two cells of the NAT matrix that need a patient search, many pairs at a time; print the distribution.
+    Patient {
+        /// Pairs for each cell.
+        #[arg(long, default_value_t = 20)]
+        runs: usize,
+    },
     /// Say whether this machine has what the lab needs.
     Preflight,
     /// Remove what labs left behind whose owner is dead, the files of failed tests included.
@@ -42,6 +56,8 @@ enum Task {
         delay_us: u64,
         /// Rate in kbit/s, 0 without a limit.
         rate_kbit: u64,
+        /// Largest IP packet in bytes, 0 without a limit.
+        mtu: u16,
         /// Namespace and device of one end, then of the other.
         #[arg(num_args = 4)]
         ends: Vec<String>,
@@ -53,6 +69,9 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Demo => demo::run(),
         Task::Shell => shell::run(),
         Task::Measure { quick } => measure::run(quick),
+        Task::Failover => failover::run(),
+        Task::Flood { rate } => flood::run(rate),
+        Task::Patient { runs } => matrix::patient(runs),
         Task::Preflight => preflight::check(),
         Task::Sweep => {
             cleanup::sweep();
@@ -62,9 +81,9 @@ fn run(task: Task) -> anyhow::Result<()> {
             cleanup::watchdog(&id);
             Ok(())
         }
-        Task::Wire { ends, delay_us, rate_kbit } => match ends.as_slice() {
+        Task::Wire { ends, delay_us, rate_kbit, mtu } => match ends.as_slice() {
             [ns_a, dev_a, ns_b, dev_b] => {
-                wire::run((ns_a, dev_a), (ns_b, dev_b), wire::WireSpec { delay_us, rate_kbit })
+                wire::run((ns_a, dev_a), (ns_b, dev_b), wire::WireSpec { delay_us, rate_kbit, mtu })
             }
             _ => anyhow::bail!("a wire has two ends"),
         },

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::lab::{Family, Lab, NatBox};
+use crate::boxes::NatBox;
+use crate::lab::{Family, Lab};
 use crate::nat::NatKind;
 use crate::node::{Node, NodeSpec};
 use crate::paths::{built_program, target_dir};

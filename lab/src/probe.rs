@@ -69,7 +69,10 @@ pub fn classify(client: &Host, one: &Host, two: &Host, ipv6: bool) -> Result<Opt
 }
 
 /// A UDP socket on the host's own address, living in the host's namespace.
-fn open(host: &Host, ipv6: bool) -> Result<UdpSocket> {
+///
+/// # Errors
+/// When the host has no address of that family or no socket can be opened.
+pub fn open(host: &Host, ipv6: bool) -> Result<UdpSocket> {
     let ip: IpAddr = if ipv6 {
         host.v6.with_context(|| format!("{} has no IPv6 address", host.ns.name()))?.into()
     } else {
@@ -80,8 +83,12 @@ fn open(host: &Host, ipv6: bool) -> Result<UdpSocket> {
     Ok(socket)
 }
 
-/// The source address `server` sees when `probe` sends to it; the answer is awaited so that the mapping is established.
-fn observed(probe: &UdpSocket, server: &UdpSocket) -> Result<Option<SocketAddr>> {
+/// The source address `server` sees when `probe` sends to it; the answer is awaited so that the mapping is established. `None` when
+/// nothing comes back.
+///
+/// # Errors
+/// When a socket fails.
+pub fn observed(probe: &UdpSocket, server: &UdpSocket) -> Result<Option<SocketAddr>> {
     let mut buffer = [0; 64];
     // Says who asks: a late repetition of another socket's question is not taken for this one's.
     let question = probe.local_addr()?.to_string();
@@ -99,7 +106,7 @@ fn observed(probe: &UdpSocket, server: &UdpSocket) -> Result<Option<SocketAddr>>
     Ok(None)
 }
 
-/// Whether a datagram of `server` to the outside address `mapped` arrives at `probe`.
+/// Whether a datagram of `server` to the outside address `mapped` arrives at `probe`, from exactly `server`'s own address.
 fn reaches(server: &UdpSocket, probe: &UdpSocket, mapped: SocketAddr) -> Result<bool> {
     for _ in 0..TRIES {
         server.send_to(b"knock", mapped)?;

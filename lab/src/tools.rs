@@ -30,6 +30,14 @@ pub fn ping_pattern(from: &Netns, to: IpAddr, wait_s: u32, pattern: &[u8]) -> Re
     ping_with(from, to, wait_s, &["-s", "512", "-p", &digits])
 }
 
+/// [`ping`] with `bytes` of payload, without DF: the kernel may cut it into fragments.
+///
+/// # Errors
+/// When there is no answer within `wait_s` seconds.
+pub fn ping_size(from: &Netns, to: IpAddr, wait_s: u32, bytes: u32) -> Result<f64> {
+    ping_with(from, to, wait_s, &["-s", &bytes.to_string(), "-M", "dont"])
+}
+
 fn ping_with(from: &Netns, to: IpAddr, wait_s: u32, more: &[&str]) -> Result<f64> {
     let (to, wait) = (to.to_string(), wait_s.to_string());
     let words = [&["ping", "-n", "-c", "1", "-W", &wait], more, &[&to]].concat();

@@ -22,6 +22,8 @@ pub struct WireSpec {
     pub delay_us: u64,
     /// Rate in kbit/s, each direction; 0 is as fast as the machine.
     pub rate_kbit: u64,
+    /// Largest IP packet it passes, in bytes; larger ones vanish without a word to anybody. 0 is what the devices allow.
+    pub mtu: u16,
 }
 
 /// Packets waiting in one direction: 4096 full packets are 49 ms at 1 Gbit/s; what comes beyond is dropped, as a router does.
@@ -30,11 +32,25 @@ const QUEUE: usize = 4096;
 /// A frame on an Ethernet with the largest MTU the tests use (9000), its header and a VLAN tag.
 const FRAME: usize = 9018;
 
+/// Bytes of an Ethernet header.
+const ETHERNET: usize = 14;
+
 impl WireSpec {
     /// A cable of `ms` milliseconds one way, without a limit of rate.
     #[must_use]
     pub fn delay_ms(ms: u64) -> Self {
-        Self { delay_us: ms * 1000, rate_kbit: 0 }
+        Self { delay_us: ms * 1000, ..Self::default() }
+    }
+
+    /// A cable on which packets over `mtu` bytes vanish.
+    #[must_use]
+    pub fn narrow(mtu: u16) -> Self {
+        Self { mtu, ..Self::default() }
+    }
+
+    /// Whether a frame of this length (with its Ethernet header) is narrow enough.
+    fn passes(self, frame: usize) -> bool {
+        self.mtu == 0 || frame <= usize::from(self.mtu) + ETHERNET
     }
 
     /// Starts the process that joins the two ends and waits until both devices exist.
@@ -43,9 +59,9 @@ impl WireSpec {
     /// When the process ends before it says that it is ready.
     pub(crate) fn start(self, a: (&Netns, &str), b: (&Netns, &str)) -> Result<Proc> {
         let exe = lab_binary()?.to_string_lossy().into_owned();
-        let (delay, rate) = (self.delay_us.to_string(), self.rate_kbit.to_string());
+        let (delay, rate, mtu) = (self.delay_us.to_string(), self.rate_kbit.to_string(), self.mtu.to_string());
         let mut process =
-            Cmd::new([exe.as_str(), "wire", &delay, &rate, a.0.name(), a.1, b.0.name(), b.1]).spawn_piped()?;
+            Cmd::new([exe.as_str(), "wire", &delay, &rate, &mtu, a.0.name(), a.1, b.0.name(), b.1]).spawn_piped()?;
         let mut line = String::new();
         let stdout = process.child().stdout.take().context("the wire has no stdout")?;
         BufReader::new(stdout).read_line(&mut line)?;
@@ -89,7 +105,7 @@ fn take_in(from: &SyncDevice, queue: &SyncSender<Waiting>, spec: WireSpec) {
     let mut buffer = [0; FRAME];
     let mut free_at = Instant::now();
     while let Ok(length) = receive(from, &mut buffer) {
-        let Some(frame) = buffer.get(..length) else { continue };
+        let Some(frame) = buffer.get(..length).filter(|frame| spec.passes(frame.len())) else { continue };
         let bits = u64::try_from(length).unwrap_or(u64::MAX).saturating_mul(8);
         let sending = Duration::from_micros((bits * 1000).checked_div(spec.rate_kbit).unwrap_or(0));
         free_at = free_at.max(Instant::now()) + sending;

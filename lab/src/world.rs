@@ -23,8 +23,9 @@ pub struct World {
     pub a: Node,
     /// Edge node behind a symmetric NAT.
     pub b: Node,
-    /// Edge node of somebody else, behind an address-restricted NAT; its home has the same addresses as the others.
+    /// Edge node behind an address-restricted NAT; its home has the same addresses as the others.
     pub c: Node,
+    relays: Vec<String>,
     /// What they live in.
     pub lab: Lab,
 }
@@ -65,13 +66,25 @@ impl World {
         for node in [&mut a, &mut b, &mut c] {
             node.wait_ready()?;
         }
-        Ok(Self { rn, cn1, cn2, a, b, c, lab })
+        Ok(Self { rn, cn1, cn2, a, b, c, relays, lab })
     }
 
     /// All six nodes.
     #[must_use]
     pub fn nodes(&self) -> [&Node; 6] {
         [&self.rn, &self.cn1, &self.cn2, &self.a, &self.b, &self.c]
+    }
+
+    /// One more edge node, `d`, of somebody who has nothing to do with the others, behind a port-restricted NAT.
+    ///
+    /// # Errors
+    /// One line: what could not be made or started.
+    pub fn stranger(&mut self) -> Result<Node> {
+        let plain = WireSpec::default();
+        let nat = self.lab.nat_box("nat-d", NatKind::PortRestricted, Family::V4, plain)?;
+        let host = self.lab.home_host("d", &nat, plain)?;
+        let spec = NodeSpec { tier: "en", relays: self.relays.clone(), extra: String::new() };
+        Node::run(&self.lab, &host, "d", &spec)
     }
 
     /// A creates the network "home" and B joins it with an invite; the token, which is used then.

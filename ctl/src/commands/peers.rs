@@ -111,19 +111,16 @@ struct UntilDirect {
 }
 
 /// One probe after the other until one comes back over a direct path.
-#[allow(clippy::disallowed_methods, reason = "a person watches: probes are a second apart, and how long it took is shown")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a person watches: probes are a second apart, and how long it took is shown"
+)]
 fn ping_until_direct(ctx: &Context<'_>, options: &Ping) -> Result<u8, Failure> {
     let probes = options.count.unwrap_or(PROBES_UNTIL_DIRECT);
     let started = Instant::now();
     let mut client = ctx.connect()?;
-    let mut end = UntilDirect {
-        name: options.peer.clone(),
-        direct: false,
-        sent: 0,
-        received: 0,
-        elapsed_ms: 0,
-        path: None,
-    };
+    let mut end =
+        UntilDirect { name: options.peer.clone(), direct: false, sent: 0, received: 0, elapsed_ms: 0, path: None };
     let wait = Duration::from_millis(u64::from(options.wait));
     while end.sent < probes && !end.direct {
         if end.sent > 0 {

@@ -255,7 +255,10 @@ pub fn healthy_replies(request: &Value) -> Vec<Reply> {
         ),
         Call::Ping(p) => {
             let event = |seq, rtt_us| {
-                Reply::event::<PingParams>(id, &PingEvent { seq, rtt_us, path: Some("relay nf1qrelay".into()), path_kind: Some(PathKind::Relay) })
+                Reply::event::<PingParams>(
+                    id,
+                    &PingEvent { seq, rtt_us, path: Some("relay nf1qrelay".into()), path_kind: Some(PathKind::Relay) },
+                )
             };
             let mut replies: Vec<Reply> = (1..p.count).map(|seq| event(seq, Some(24_600))).collect();
             replies.push(event(p.count, None));

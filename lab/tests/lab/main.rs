@@ -9,6 +9,11 @@
 
 mod bad_input;
 mod crash;
+mod failover;
+mod flood;
 mod machine;
+mod mtu;
+mod nat_matrix;
+mod nat_special;
 mod topology;
 mod two_homes;

@@ -1,17 +1,18 @@
 //! The lab keeps its own promises: each box has the class its name says, cables can be cut, slow and lossy, nothing stays behind.
 
+use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use netflow_lab::cmd::Cmd;
 use netflow_lab::lab::{Family, Host, Lab};
 use netflow_lab::nat::NatKind;
 use netflow_lab::paths::lab_binary;
-use netflow_lab::probe::{Behaviour, classify};
+use netflow_lab::probe::{Behaviour, classify, observed, open};
 use netflow_lab::wire::WireSpec;
 use netflow_lab::{netns, wait};
 use nix::sys::signal::Signal;
 
-const PLAIN: WireSpec = WireSpec { delay_us: 0, rate_kbit: 0 };
+const PLAIN: WireSpec = WireSpec { delay_us: 0, rate_kbit: 0, mtu: 0 };
 
 fn servers(lab: &mut Lab) -> (Host, Host) {
     let one = lab.public_host("one", Family::Dual, PLAIN).unwrap();
@@ -88,6 +89,108 @@ fn ipv6_is_routed_and_filtered_but_never_translated() {
     assert!(!pings(&client, "203.0.113.1"));
 }
 
+/// Sends until something arrives; who it came from.
+fn delivered(from: &UdpSocket, to: SocketAddr, at: &UdpSocket) -> Option<SocketAddr> {
+    let mut buffer = [0; 64];
+    (0..3).find_map(|_| {
+        from.send_to(b"turn", to).unwrap();
+        at.recv_from(&mut buffer).ok().map(|(_, source)| source)
+    })
+}
+
+#[test]
+fn a_carrier_s_box_turns_packets_between_its_customers_by_their_outside_addresses() {
+    let mut lab = Lab::new().unwrap();
+    let (one, two) = servers(&mut lab);
+    let carrier = lab.carrier_box("carrier", NatKind::EndpointIndependent, PLAIN).unwrap();
+    let customers = ["x", "y"].map(|name| {
+        let home = lab.nat_box_behind(&carrier, &format!("box-{name}"), NatKind::PortRestricted).unwrap();
+        lab.home_host(name, &home, PLAIN).unwrap()
+    });
+    assert_eq!(
+        classify(&customers[0], &one, &two, false).unwrap(),
+        NatKind::PortRestricted.expected(),
+        "of both boxes"
+    );
+    let server = open(&one, false).unwrap();
+    let [x, y] = customers.each_ref().map(|customer| open(customer, false).unwrap());
+    let [outside_x, outside_y] = [&x, &y].map(|socket| observed(socket, &server).unwrap().unwrap());
+    // The homes' own boxes are port-restricted: the first packet opens the way for the answer.
+    assert_eq!(delivered(&x, outside_y, &y), None);
+    assert_eq!(delivered(&y, outside_x, &x), Some(outside_y));
+    assert_eq!(delivered(&x, outside_y, &y), Some(outside_x));
+}
+
+#[test]
+fn a_rebooted_box_has_another_address_and_knows_no_mapping() {
+    for kind in [NatKind::PortRestricted, NatKind::EndpointIndependent, NatKind::Symmetric] {
+        let mut lab = Lab::new().unwrap();
+        let (one, _) = servers(&mut lab);
+        let mut nat = lab.nat_box("nat", kind, Family::V4, PLAIN).unwrap();
+        let client = lab.home_host("client", &nat, PLAIN).unwrap();
+        let (server, probe) = (open(&one, false).unwrap(), open(&client, false).unwrap());
+        let before = observed(&probe, &server).unwrap().unwrap();
+        assert!(nat.tracked().unwrap() > 0);
+        lab.reboot(&mut nat).unwrap();
+        assert_eq!(delivered(&server, before, &probe), None, "{kind:?}: the old mapping still works");
+        let new = SocketAddr::new(nat.host.v4.unwrap().into(), before.port());
+        assert_eq!(delivered(&server, new, &probe), None, "{kind:?}: the box remembers the port");
+        let after = observed(&probe, &server).unwrap().unwrap();
+        assert_ne!(before.ip(), after.ip(), "{kind:?}");
+    }
+}
+
+#[test]
+fn a_narrow_cable_swallows_what_is_too_large_and_says_nothing() {
+    let mut lab = Lab::new().unwrap();
+    let far = lab.public_host("far", Family::V4, WireSpec::narrow(1280)).unwrap();
+    let sized = |bytes: &str| {
+        let words = ["ping", "-c", "1", "-W", "1", "-M", "do", "-s", bytes, "203.0.113.1"];
+        Cmd::new(words).within(&far.ns).finish().unwrap()
+    };
+    assert!(pings(&far, "203.0.113.1"));
+    assert_eq!(sized("1252").code, 0, "1280 bytes with both headers");
+    let lost = sized("1253");
+    assert_eq!(lost.code, 1);
+    assert!(!lost.stdout.contains("too long") && !lost.stderr.contains("too long"), "{}", lost.stdout);
+}
+
+#[test]
+fn separated_hosts_reach_everybody_but_each_other() {
+    let mut lab = Lab::new().unwrap();
+    let (one, two) = servers(&mut lab);
+    let reach = |from: &Host, to: &Host| pings(from, &to.v4.unwrap().to_string());
+    assert!(reach(&one, &two));
+    lab.separate(&one, &two, true).unwrap();
+    assert!(!reach(&one, &two) && !reach(&two, &one));
+    assert!(pings(&one, "203.0.113.1") && pings(&two, "203.0.113.1"));
+    lab.separate(&one, &two, false).unwrap();
+    assert!(reach(&one, &two));
+}
+
+#[test]
+fn a_host_with_two_uplinks_uses_the_second_while_the_first_is_down() {
+    let mut lab = Lab::new().unwrap();
+    let (one, _) = servers(&mut lab);
+    let first = lab.nat_box("first", NatKind::PortRestricted, Family::V4, PLAIN).unwrap();
+    let second = lab.second_box("second", NatKind::PortRestricted, PLAIN).unwrap();
+    let host = lab.home_host("host", &first, PLAIN).unwrap();
+    lab.second_uplink(&host, &second, PLAIN).unwrap();
+    let seen = || {
+        let server = open(&one, false).unwrap();
+        let any = host.ns.within(|| UdpSocket::bind("0.0.0.0:0")).unwrap().unwrap();
+        let mut buffer = [0; 8];
+        any.send_to(b"who", server.local_addr().unwrap()).unwrap();
+        server.recv_from(&mut buffer).unwrap().1.ip()
+    };
+    assert_eq!(seen(), first.host.v4.unwrap());
+    lab.drop_first_uplink(&host).unwrap();
+    assert_eq!(seen(), second.host.v4.unwrap());
+    lab.restore_first_uplink(&host, &first).unwrap();
+    wait::until("the first uplink carries again", 5_000, || pings(&host, "203.0.113.1")).unwrap();
+    assert_eq!(seen(), first.host.v4.unwrap());
+}
+
 #[test]
 fn a_cut_cable_carries_nothing_until_it_is_healed() {
     let mut lab = Lab::new().unwrap();
@@ -121,7 +224,7 @@ fn a_lossy_cable_loses_about_what_it_is_told_to() {
 #[test]
 fn a_slow_cable_delays_and_limits() {
     let mut lab = Lab::new().unwrap();
-    let far = lab.public_host("far", Family::Dual, WireSpec { delay_us: 40_000, rate_kbit: 20_000 }).unwrap();
+    let far = lab.public_host("far", Family::Dual, WireSpec { delay_us: 40_000, rate_kbit: 20_000, mtu: 0 }).unwrap();
     assert!(pings(&far, "203.0.113.1"));
     let start = Instant::now();
     assert!(pings(&far, "203.0.113.1"));

@@ -54,7 +54,8 @@ impl Daemon {
     /// The hops of the path in use.
     pub(super) fn trace(&self, params: &TraceParams) -> Result<TraceResult, ApiError> {
         let (member, peer) = self.peer_of(params.network.as_deref(), &params.peer)?;
-        let in_use = peer.as_ref().and_then(|peer| Some((peer, view::path(peer.path.as_ref()?, peer.rtt_us, &peer.reason))));
+        let in_use =
+            peer.as_ref().and_then(|peer| Some((peer, view::path(peer.path.as_ref()?, peer.rtt_us, &peer.reason))));
         let Some((peer, path)) = in_use else {
             let text = format!("no path to {} yet; nothing was sent to it", member.name);
             let next = format!("netctl ping {}", member.name);

@@ -1,7 +1,9 @@
 //! `make demo`: the main job of the project, step by step, in words a person follows.
 //!
-//! Two homes behind NATs share one private network through a relay that cannot read it. Everything is real: kernel, TUN
+//! Homes behind NATs share one private network: directly where a way exists, through relays that cannot read it where none does. Everything is real: kernel, TUN
 //! devices, daemons, programs. Each step checks what it says; the first that fails ends the demo with one line.
+
+mod direct;
 
 use std::fs;
 use std::net::IpAddr;
@@ -61,7 +63,7 @@ struct Demo {
 /// One line: the step that failed and why.
 #[allow(clippy::print_stdout, reason = "the demo talks to a person")]
 pub fn run() -> Result<()> {
-    println!("NetFlowCoin: two homes behind NATs, one private network, and relays that cannot read it\n");
+    println!("NetFlowCoin: homes behind NATs, one private network, direct paths, and relays that cannot read it\n");
     let report = Report {
         schema: "netflow-lab.demo/1",
         ok: false,
@@ -124,8 +126,10 @@ impl Demo {
             })?;
         let token = self.first_network(&world)?;
         let server = self.tapped(&world)?;
+        self.direct(&world)?;
         self.speed(&world)?;
-        self.strangers(&world)?;
+        self.relay_dies(&mut world)?;
+        self.strangers(&mut world)?;
         drop(server);
         self.revocation(&mut world, &token)?;
         self.step("Stop everything: each daemon puts back what it changed", |facts| {
@@ -239,17 +243,19 @@ impl Demo {
     fn speed(&mut self, world: &World) -> Result<()> {
         let (a, b) = (overlay_v4(&world.a)?, overlay_v4(&world.b)?);
         let log = world.lab.dir().join("programs.log");
-        let (there, back) =
-            self.step("How fast: iperf3 between the homes, through the relay, encrypted end to end", |facts| {
+        let (there, back, direct) =
+            self.step("How fast: iperf3 from home to home, through a relay and directly, encrypted end to end", |facts| {
                 let there = tools::iperf(&world.b.host.ns, &world.a.host.ns, b, IPERF_S, &log)?;
                 let back = tools::iperf(&world.a.host.ns, &world.b.host.ns, a, IPERF_S, &log)?;
+                let direct = tools::iperf(&world.c.host.ns, &world.a.host.ns, overlay_v4(&world.c)?, IPERF_S, &log)?;
                 facts.push(format!(
-                    "a -> b {there:.0} Mbit/s, b -> a {back:.0} Mbit/s (both homes and the relay share this machine)"
+                    "a -> b {there:.0} Mbit/s, b -> a {back:.0} Mbit/s through the relay, a -> c {direct:.0} Mbit/s directly (all on this machine)"
                 ));
-                Ok((there, back))
+                Ok((there, back, direct))
             })?;
         self.figure("throughput_a_to_b_mbit", there);
         self.figure("throughput_b_to_a_mbit", back);
+        self.figure("throughput_a_to_c_direct_mbit", direct);
         let suite = self.step("What protects the traffic", |facts| {
             let peers = world.a.json(&["peers"])?;
             let suite = text_at(&peers, "/peers/0/session/suite")?;
@@ -267,24 +273,25 @@ impl Demo {
     }
 
     /// Somebody else's network with the same name, the same addresses and the same relays.
-    fn strangers(&mut self, world: &World) -> Result<()> {
+    fn strangers(&mut self, world: &mut World) -> Result<()> {
         self.step(
-            "c owns another network, with the same name, the same range of addresses and the same relays",
+            "d, a stranger, owns another network, with the same name, the same range of addresses and the same relays",
             |facts| {
+                let d = world.stranger()?;
                 let prefix = text_at(&crate::world::active(&world.a)?, "/ipv4_prefix")?;
-                world.c.json(&["create-network", "home", "--prefix", &prefix])?;
-                let (b, c) = (overlay_v4(&world.b)?, overlay_v4(&world.c)?);
-                facts.push(format!("c is {c} in its own network; a is {} in hers", overlay_v4(&world.a)?));
+                d.json(&["create-network", "home", "--prefix", &prefix])?;
+                let (b, own) = (overlay_v4(&world.b)?, overlay_v4(&d)?);
+                facts.push(format!("d is {own} in its own network; a is {} in hers", overlay_v4(&world.a)?));
                 let b6 = crate::world::overlay_v6(&world.b)?;
                 let a6 = crate::world::overlay_v6(&world.a)?;
                 for address in [IpAddr::from(b), b6, a6] {
-                    ensure!(tools::ping(&world.c.host.ns, address, 1).is_err(), "c reaches {address}");
+                    ensure!(tools::ping(&d.host.ns, address, 1).is_err(), "d reaches {address}");
                 }
                 let a = overlay_v4(&world.a)?;
                 let stolen = world.lab.dir().join("stolen.txt");
                 let url = format!("http://{a}:8000/private.txt");
-                ensure!(tools::fetch(&world.c.host.ns, &url, &stolen, 3).is_err(), "c reads the file of a");
-                facts.push("c pings a and b by IPv4 and IPv6, and asks for the file: nothing answers".into());
+                ensure!(tools::fetch(&d.host.ns, &url, &stolen, 3).is_err(), "d reads the file of a");
+                facts.push("d pings a and b by IPv4 and IPv6, and asks for the file: nothing answers".into());
                 tools::ping(&world.b.host.ns, a.into(), 5)?;
                 facts.push("a and b still reach each other".into());
                 Ok(())
@@ -334,8 +341,16 @@ impl Demo {
         let rows = [
             ("create-network to first ping", format!("{:.2} s", figure("create_to_first_ping_s")), "<= 5 s"),
             ("join", format!("{:.0} ms", figure("join_ms")), ""),
+            ("a and c direct after", format!("{:.2} s", figure("direct_s")), "<= 5 s"),
+            ("longest pause of the file meanwhile", format!("{:.0} ms", figure("direct_stall_ms")), "<= 1000 ms"),
+            (
+                "pause when the relay in use is killed",
+                format!("{:.0} ms", figure("relay_killed_stall_ms")),
+                "<= 1000 ms",
+            ),
             ("throughput a -> b", format!("{:.0} Mbit/s", figure("throughput_a_to_b_mbit")), ""),
             ("throughput b -> a", format!("{:.0} Mbit/s", figure("throughput_b_to_a_mbit")), ""),
+            ("throughput a -> c, direct", format!("{:.0} Mbit/s", figure("throughput_a_to_c_direct_mbit")), ""),
             ("plain text at the relays", "none".to_owned(), "none"),
             ("goes on without central nodes after", format!("{:.2} s", figure("relay_switch_s")), ""),
             ("revoked member shut out after", format!("{:.2} s", figure("revocation_s")), "<= 10 s"),
