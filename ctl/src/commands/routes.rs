@@ -70,7 +70,7 @@ fn via(kind: netctl_api::PathKind) -> &'static str {
     match kind {
         netctl_api::PathKind::Direct => "directly",
         netctl_api::PathKind::Relay => "through relays",
-        netctl_api::PathKind::Unknown => "in a way this netctl does not know",
+        netctl_api::PathKind::Unknown => "in a way this version does not know",
     }
 }
 
