@@ -186,10 +186,12 @@ pub fn run() -> Result<()> {
     println!("{:<32} {:>9} {:>9} {:>9}  path", "event", "a -> b", "b -> a", "TCP");
     for gap in &gaps {
         let worst = gap.a_to_b_ms.max(gap.b_to_a_ms);
-        let verdict = match worst {
-            0..=GOAL_MS => "",
-            ..=LIMIT_MS => "  over the goal",
-            _ => "  OVER THE LIMIT",
+        let verdict = if worst > LIMIT_MS {
+            "  OVER THE LIMIT"
+        } else if worst > GOAL_MS {
+            "  over the goal"
+        } else {
+            ""
         };
         println!(
             "{:<32} {:>6} ms {:>6} ms {:>6} ms  {} -> {}{verdict}",

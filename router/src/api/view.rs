@@ -62,7 +62,16 @@ pub(crate) fn path(path: &PathInfo, rtt_us: Option<u64>, reason: &str) -> api::P
 /// Direct or relayed.
 pub(crate) fn path_kind(path: &PathInfo) -> api::PathKind {
     match path {
+        PathInfo::Direct { .. } => api::PathKind::Direct,
         PathInfo::Relay { .. } => api::PathKind::Relay,
+    }
+}
+
+/// The relays of a path, first hop first; none when it is direct.
+pub(crate) fn path_hops(path: &PathInfo) -> Vec<String> {
+    match path {
+        PathInfo::Direct { .. } => Vec::new(),
+        PathInfo::Relay { hops, .. } => hops.as_slice().iter().map(format_node_id).collect(),
     }
 }
 

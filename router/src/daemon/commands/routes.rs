@@ -5,7 +5,7 @@ use netctl_api::{
     RelayCheck, RelayLinkInfo, TraceHop, TraceParams, TraceResult,
 };
 use netflow_overlay::identity::format_node_id;
-use netflow_overlay::node::{MemberInfo, PeerInfo};
+use netflow_overlay::node::{MemberInfo, PathInfo, PeerInfo};
 
 use crate::api::view;
 use crate::daemon::Daemon;
@@ -54,20 +54,20 @@ impl Daemon {
     /// The hops of the path in use.
     pub(super) fn trace(&self, params: &TraceParams) -> Result<TraceResult, ApiError> {
         let (member, peer) = self.peer_of(params.network.as_deref(), &params.peer)?;
-        let in_use =
-            peer.as_ref().and_then(|peer| Some((peer, view::path(peer.path.as_ref()?, peer.rtt_us, &peer.reason))));
+        let in_use = peer.as_ref().and_then(|peer| Some((peer, peer.path.as_ref()?)));
         let Some((peer, path)) = in_use else {
             let text = format!("no path to {} yet; nothing was sent to it", member.name);
             let next = format!("netctl ping {}", member.name);
             return Err(ApiError::new(netctl_api::ErrorCode::Offline, text).next(next));
         };
         let links = self.relay_links();
-        let relay_hop = |node: &String| {
-            let link = links.iter().find(|link| link.node == *node);
+        let relay_hop = |node: String| {
+            let link = links.iter().find(|link| link.node == node);
             let (address, rtt_ms) = link.map_or((None, None), |link| (link.address, link.rtt_ms));
-            TraceHop { node: node.clone(), name: None, relay: true, address: path.address.or(address), rtt_ms }
+            TraceHop { node, name: None, relay: true, address, rtt_ms }
         };
-        let mut hops: Vec<TraceHop> = path.relay.iter().map(relay_hop).collect();
+        let mut hops: Vec<TraceHop> = view::path_hops(path).into_iter().map(relay_hop).collect();
+        let path = view::path(path, peer.rtt_us, &peer.reason);
         let address = path.address.filter(|_| hops.is_empty());
         hops.push(TraceHop {
             node: format_node_id(&member.node),
@@ -103,11 +103,11 @@ impl Daemon {
 const CLASSES: [&str; 3] = ["interactive", "bulk", "cheap"];
 
 fn paths_of(peer: &PeerInfo) -> Vec<PathReport> {
-    let report = |path: &_, rtt_us, state, classes: &[&str]| {
+    let report = |path: &PathInfo, rtt_us, state, classes: &[&str]| {
         let info = view::path(path, rtt_us, "");
         PathReport {
             kind: info.kind,
-            hops: info.relay.into_iter().collect(),
+            hops: view::path_hops(path),
             address: info.address,
             state,
             classes: classes.iter().map(|&class| class.to_owned()).collect(),
