@@ -52,3 +52,10 @@ for vector in control["rejected"]:
     data = bytes.fromhex(vector["hex"])
     if len(data) < 2000:  # the long ones are golden vectors already; a corpus stays small
         seed("control", "rejected " + vector["name"], data)
+
+stun = json.loads((VECTORS / "stun.json").read_text())
+for vector in stun["messages"] + stun["rejected"]:
+    seed("stun", vector["name"], bytes.fromhex(vector["hex"]))
+for vector in stun["answers"]:
+    seed("stun", vector["name"], bytes.fromhex(vector["request"]))
+    cuts("stun", vector["name"], bytes.fromhex(vector["request"]))

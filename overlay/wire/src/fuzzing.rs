@@ -17,6 +17,7 @@ use crate::handshake::{
 use crate::inner::Inner;
 use crate::probe::{EchoFrame, EchoRepr, ReachFrame, ReachRepr};
 use crate::relay::{RelayFrame, RelayRepr};
+use crate::stun::{StunClass, StunMessage, answer};
 
 /// A fuzz target: its name, also that of its corpus folder, and its body.
 pub type Target = (&'static str, fn(&[u8]));
@@ -39,6 +40,7 @@ pub const TARGETS: &[Target] = &[
     ("wire_inner", inner),
     ("wire_control", control),
     ("wire_control_stream", control_stream),
+    ("wire_stun", stun),
 ];
 
 /// The first byte decides, whatever follows.
@@ -178,4 +180,21 @@ pub fn control_stream(bytes: &[u8]) {
         assert_eq!(message.encode_framed().as_deref(), Ok(framed));
         rest = tail;
     }
+}
+
+/// STUN: every request has one answer, which is a message, names the request and holds the address or says why not.
+pub fn stun(bytes: &[u8]) {
+    let from = std::net::SocketAddr::from(([198, 51, 100, 7], 4_790));
+    let parsed = StunMessage::new_checked(bytes);
+    let answered = answer(bytes, from, true);
+    assert_eq!(answered.is_some(), parsed.as_ref().is_ok_and(|message| message.class() == StunClass::Request));
+    let (Ok(request), Some(answered)) = (parsed, answered) else { return };
+    let answer = StunMessage::new_checked(&answered.bytes).expect("an answer is a message");
+    assert_eq!(answer.transaction(), request.transaction());
+    match answer.class() {
+        StunClass::Success => assert_eq!(answer.mapped_address(), Some(from)),
+        StunClass::Error => assert_eq!(answer.error_code(), Some(420)),
+        StunClass::Request | StunClass::Indication => panic!("an answer that asks"),
+    }
+    assert!(answered.bytes.len() <= bytes.len() + 20, "at most an address longer than the request");
 }

@@ -17,6 +17,7 @@ pub mod ids;
 pub mod inner;
 pub mod probe;
 pub mod relay;
+pub mod stun;
 
 pub use bytes::{MAC_LEN, TAG_LEN};
 pub use control::{ControlMessage, Head, Range, RelayInfo, Tier};

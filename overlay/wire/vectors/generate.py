@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Writes frames.json and control.json from docs/spec/wire.md alone: a second implementation of the formats, so the
+"""Writes frames.json, control.json and stun.json from docs/spec/wire.md alone: a second implementation of the formats, so the
 vectors do not merely repeat what the Rust code does. Standard library only. Run: python3 overlay/wire/vectors/generate.py"""
 import hashlib
 import json
 import pathlib
 import struct
+import zlib
 
 HERE = pathlib.Path(__file__).parent
 VERSION = 1
@@ -282,3 +283,83 @@ write("control.json", {
     "messages": [{"name": n, "hex": cbor(v).hex()} for n, v in messages],
     "rejected": [{"name": n, "hex": d.hex(), "error": e} for n, d, e in refused],
     "relay_info": cbor(relay_info).hex()})
+
+# ---- STUN: the sample messages of RFC 5769 (2.1 to 2.3) byte for byte, and what a server of ours answers
+
+COOKIE_STUN = bytes.fromhex("2112a442")
+
+
+def stun(kind, transaction, *attributes):
+    body = b""
+    for number, value in attributes:
+        body += struct.pack(">HH", number, len(value)) + value + bytes(-len(value) % 4)
+    return struct.pack(">HH", kind, len(body)) + COOKIE_STUN + transaction + body
+
+
+def fingerprint(message):
+    head = message[:2] + struct.pack(">H", len(message) - 20 + 8) + message[4:]
+    return head + struct.pack(">HHI", 0x8028, 4, zlib.crc32(head) ^ 0x5354554E)
+
+
+def xor_address(ip, port, transaction):
+    pad = COOKIE_STUN + transaction
+    port = struct.pack(">H", port ^ 0x2112)
+    return bytes((0, 1 if len(ip) == 4 else 2)) + port + bytes(a ^ b for a, b in zip(ip, pad))
+
+
+RFC = bytes.fromhex("b7e7a701bc34d686fa87dfae")
+V4, V6 = bytes((192, 0, 2, 1)), bytes.fromhex("20010db8123456780011223344556677")
+samples = [
+    ("RFC 5769 2.1 request", "request", None, bytes.fromhex(
+        "000100582112a442b7e7a701bc34d686fa87dfae802200105354554e207465737420636c69656e74002400046e0001ff"
+        "80290008932ff9b151263b36000600096576746a3a68367659202020000800149aeaa70cbfd8cb56781ef2b5b2d3f249c1b571a2"
+        "80280004e57a3bcf")),
+    ("RFC 5769 2.2 IPv4 response", "success", "192.0.2.1:32853", bytes.fromhex(
+        "0101003c2112a442b7e7a701bc34d686fa87dfae8022000b7465737420766563746f7220002000080001a147e112a643"
+        "000800142b91f599fd9e90c38c7489f92af9ba53f06be7d780280004c07d4c96")),
+    ("RFC 5769 2.3 IPv6 response", "success", "[2001:db8:1234:5678:11:2233:4455:6677]:32853", bytes.fromhex(
+        "010100482112a442b7e7a701bc34d686fa87dfae8022000b7465737420766563746f7220002000140002a1470113a9faa5d3f179"
+        "bc25f4b5bed2b9d900080014a382954e4be67bf11784c97c8292c275bfe3ed4180280004c8fb0b4c")),
+    ("answer with a plain MAPPED-ADDRESS", "success", "192.0.2.1:32853",
+     stun(0x0101, RFC, (1, bytes((0, 1)) + struct.pack(">H", 32853) + V4))),
+    ("after MESSAGE-INTEGRITY nothing counts", "success", None,
+     stun(0x0101, RFC, (8, bytes(20)), (0x20, xor_address(V4, 32853, RFC)))),
+    ("error 420", "error", None, stun(0x0111, RFC, (9, bytes((0, 0, 4, 20))), (10, bytes((0, 3))))),
+]
+T12 = bytes(range(1, 13))
+OURS = stun(1, T12, (0x8022, b"NetFlowCoin router  "))
+answers = [
+    ("our own request, IPv4", OURS, "192.0.2.1:32853", stun(0x0101, T12, (0x20, xor_address(V4, 32853, T12))), False),
+    ("our own request, IPv6", OURS, "[2001:db8:1234:5678:11:2233:4455:6677]:32853",
+     stun(0x0101, T12, (0x20, xor_address(V6, 32853, T12))), False),
+    ("bare request", stun(1, T12), "192.0.2.1:32853", stun(0x0101, T12, (0x20, xor_address(V4, 32853, T12))), False),
+    ("bare request, IPv4 mapped", stun(1, T12), "[::ffff:192.0.2.1]:32853",
+     stun(0x0101, T12, (0x20, xor_address(V4, 32853, T12))), False),
+    ("with FINGERPRINT", fingerprint(stun(1, T12)), "192.0.2.1:32853",
+     stun(0x0101, T12, (0x20, xor_address(V4, 32853, T12))), False),
+    ("from another port", stun(1, T12, (3, bytes((0, 0, 0, 2)))), "192.0.2.1:32853",
+     stun(0x0101, T12, (0x20, xor_address(V4, 32853, T12))), True),
+    ("from another address", stun(1, T12, (3, bytes((0, 0, 0, 6)))), "192.0.2.1:32853",
+     stun(0x0111, T12, (9, bytes((0, 0, 4, 20))), (10, bytes((0, 3)))), False),
+    ("RFC 5769 2.1 asks for ICE", samples[0][3], "192.0.2.1:32853",
+     stun(0x0111, RFC, (9, bytes((0, 0, 4, 20))), (10, bytes((0, 0x24)))), False),
+    ("six unknown attributes, four are named", stun(1, T12, *[(n, b"") for n in range(0x30, 0x36)]), "192.0.2.1:1",
+     stun(0x0111, T12, (9, bytes((0, 0, 4, 20))), (10, struct.pack(">4H", 0x30, 0x31, 0x32, 0x33))), False),
+]
+broken = fingerprint(OURS)[:-1] + bytes((fingerprint(OURS)[-1] ^ 1,))
+no_stun = [
+    ("nothing", b"", "length"),
+    ("header cut", OURS[:19], "length"),
+    ("a byte more than announced", OURS + b"\0", "length"),
+    ("length not a multiple of four", struct.pack(">HH", 1, 5) + COOKIE_STUN + T12 + bytes(5), "length"),
+    ("attribute longer than the message", struct.pack(">HH", 1, 8) + COOKIE_STUN + T12 + struct.pack(">HH", 3, 8) + bytes(4), "length"),
+    ("no magic cookie (RFC 3489)", OURS[:4] + bytes(4) + OURS[8:], "kind"),
+    ("Allocate of TURN", b"\0\3" + OURS[2:], "kind"),
+    ("wrong FINGERPRINT", broken, "value"),
+    ("FINGERPRINT not last", stun(1, T12, (0x8028, bytes(4)), (0x8022, b"x")), "value"),
+]
+write("stun.json", {
+    "spec": "docs/spec/wire.md", "request": {"transaction": T12.hex(), "hex": OURS.hex()},
+    "messages": [{"name": n, "class": c, "mapped": a, "hex": d.hex()} for n, c, a, d in samples],
+    "answers": [{"name": n, "request": r.hex(), "from": f, "answer": a.hex(), "other_port": o} for n, r, f, a, o in answers],
+    "rejected": [{"name": n, "hex": d.hex(), "error": e} for n, d, e in no_stun]})
