@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use netflow_wire::NodeId;
 
-use crate::relay::LinkId;
+use crate::relay::{Carrier, LinkId};
 
 /// A local UDP socket of the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +46,15 @@ impl Endpoint {
     #[must_use]
     pub const fn main(addr: SocketAddr) -> Self {
         Self::Udp { port: PortId::MAIN, addr }
+    }
+
+    /// Where the frames of the node at the other end of a control link go.
+    #[must_use]
+    pub const fn of_link(link: LinkId, remote: SocketAddr, carrier: Carrier) -> Self {
+        match carrier {
+            Carrier::Quic => Self::main(remote),
+            Carrier::Stream => Self::Carrier(link),
+        }
     }
 
     /// The remote UDP address, if it has one.
@@ -121,6 +130,16 @@ impl Hops {
         self.ids.get(..usize::from(self.len)).unwrap_or_default()
     }
 
+    /// The same path as the other end sees it.
+    #[must_use]
+    pub fn reversed(&self) -> Self {
+        let mut back = *self;
+        for (place, relay) in back.ids.iter_mut().zip(self.as_slice().iter().rev()) {
+            *place = *relay;
+        }
+        back
+    }
+
     /// Does the path pass this relay?
     #[must_use]
     pub fn has(&self, relay: &NodeId) -> bool {
@@ -176,6 +195,9 @@ mod tests {
         assert_eq!(Hops::new(&[id(1)]), Some(Hops::one(id(1))));
         assert_eq!(Hops::new(&[id(1), id(2), id(1)]), None);
         assert_eq!(Hops::new(&[id(1), id(2), id(3), id(4)]), None);
-        assert_eq!(Hops::new(&[id(3), id(2), id(1)]).unwrap().as_slice(), &[id(3), id(2), id(1)]);
+        let path = Hops::new(&[id(3), id(2), id(1)]).unwrap();
+        assert_eq!(path.as_slice(), &[id(3), id(2), id(1)]);
+        assert_eq!(path.reversed(), Hops::new(&[id(1), id(2), id(3)]).unwrap());
+        assert_eq!(Hops::new(&[id(3), id(2)]).unwrap().reversed().as_slice(), &[id(2), id(3)]);
     }
 }

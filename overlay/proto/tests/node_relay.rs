@@ -38,6 +38,10 @@ fn config() -> RelayConfig {
         grants: Vec::new(),
         max_networks: 4,
         max_circuits: 64,
+        mesh: Vec::new(),
+        rate_bps: None,
+        price: 0,
+        transit: Vec::new(),
     }
 }
 
@@ -67,7 +71,7 @@ impl Bench {
     }
 
     fn connect(&mut self, link: u64, node: NodeId) -> Vec<RelayOutput> {
-        self.relay.handle_link_up(self.now, LinkId(link), node, Carrier::Quic);
+        self.relay.handle_link_up(self.now, LinkId(link), node, addr(usize::try_from(link).unwrap()), Carrier::Quic);
         let software = "bench".to_owned();
         self.say(link, ControlMessage::Hello { version: CONTROL_VERSION, tier: Tier::Edge, software })
     }
@@ -233,13 +237,13 @@ fn pitfall_12_no_network_is_hosted_without_a_grant_and_none_beyond_the_limit() {
     assert_eq!(refused(&bench.publish(0)), Some(refused_code::NOT_ADMITTED));
     // The same with a grant.
     closed_relay.grants = vec![Grant { network: bench.network, quota: PLENTY }];
-    bench.relay.set_config(closed_relay);
+    bench.relay.set_config(bench.now, closed_relay);
     assert_eq!(refused(&bench.publish(0)), None);
     assert_eq!(bench.relay.status().networks.len(), 1);
     // Without it again, everything of the network goes.
     let mut none = config();
     none.default_quota = None;
-    bench.relay.set_config(none);
+    bench.relay.set_config(bench.now, none);
     assert!(bench.drain().contains(&RelayOutput::Remove { network: bench.network }));
     assert!(bench.relay.status().networks.is_empty());
     // A network that does not name this relay is not hosted.

@@ -206,6 +206,10 @@ impl RelaySection {
             grants,
             max_networks: self.max_networks,
             max_circuits: self.max_circuits,
+            mesh: Vec::new(),
+            rate_bps: None,
+            price: 0,
+            transit: Vec::new(),
         })
     }
 }

@@ -282,7 +282,7 @@ impl Node {
     /// service, with every link it accepted.
     pub fn set_relay_config(&mut self, now: Now, relay: Option<RelayConfig>) {
         match (&mut self.relay, &relay) {
-            (Some(server), Some(config)) => server.set_config(config.clone()),
+            (Some(server), Some(config)) => server.set_config(now, config.clone()),
             (Some(server), None) => {
                 let links: Vec<_> = server.links().map(|(_, link, _)| link).collect();
                 for link in links {

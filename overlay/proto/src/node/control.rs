@@ -8,7 +8,7 @@ use netflow_wire::{FrameKind, NetworkId, NodeId};
 
 use super::api::{Carrier, Event, LinkId, Quota};
 use super::links::{Attachment, refused_until};
-use super::outbox::{SELF_CLIENT, SELF_RELAY_ADDR, SELF_SERVER};
+use super::outbox::{SELF_CLIENT, SELF_CLIENT_ADDR, SELF_RELAY_ADDR, SELF_SERVER};
 use super::{Node, canonical};
 use crate::endpoint::Endpoint;
 use crate::relay::{BindProgress, batches};
@@ -29,6 +29,13 @@ impl Node {
                 );
             }
         }
+        // Relays that work together keep links whoever is a member of what.
+        for (relay, addrs) in self.relay.iter().flat_map(crate::relay::RelayServer::mesh_dials) {
+            let known = wanted.entry(relay).or_default();
+            let new: Vec<SocketAddr> =
+                addrs.iter().map(|addr| canonical(*addr)).filter(|addr| !known.contains(addr)).collect();
+            known.extend(new);
+        }
         let unwanted: Vec<NodeId> =
             self.links.iter().map(|(relay, _)| *relay).filter(|relay| !wanted.contains_key(relay)).collect();
         for link in self.links.set_wanted(now, &wanted) {
@@ -45,7 +52,7 @@ impl Node {
         for (node, addrs) in self.links.take_dials(now) {
             if node == self.id {
                 if let Some(relay) = &mut self.relay {
-                    relay.handle_link_up(now, SELF_SERVER, node, Carrier::Quic);
+                    relay.handle_link_up(now, SELF_SERVER, node, SELF_CLIENT_ADDR, Carrier::Quic);
                     self.relay_link_up(now, SELF_CLIENT, node, SELF_RELAY_ADDR, Carrier::Quic);
                 }
             } else {
@@ -83,6 +90,9 @@ impl Node {
         }
         let (tier, software) = (self.tier, self.software.clone());
         self.outbox.send(link, ControlMessage::Hello { version: CONTROL_VERSION, tier, software });
+        if let Some(server) = &mut self.relay {
+            server.handle_dialled_up(link, relay, remote, carrier);
+        }
         self.peers.set_suspect(now, &relay, false);
         self.attach_wanted(now);
         self.request_joins(now, Some(relay));
@@ -116,6 +126,9 @@ impl Node {
         if let Some(relay) = self.links.link_down(now, link) {
             // Its circuits still carry frames for a while, but nobody would tell us when they end.
             self.peers.set_suspect(now, &relay, true);
+            if let Some(server) = &mut self.relay {
+                server.handle_dialled_down(now, link);
+            }
         } else if let Some(relay) = &mut self.relay {
             relay.handle_link_down(now, link);
         }
@@ -189,15 +202,19 @@ impl Node {
             | ControlMessage::BindRequest
             | ControlMessage::CircuitOpen { .. }
             | ControlMessage::ProbeMe { .. }
-            | ControlMessage::MeshHello
+            | ControlMessage::PathQuery { .. }
+            | ControlMessage::PathAnswer { .. } => {}
+            message @ (ControlMessage::MeshHello
             | ControlMessage::LinkState { .. }
             | ControlMessage::WhereIs { .. }
             | ControlMessage::Here { .. }
             | ControlMessage::CircuitExtend { .. }
             | ControlMessage::CircuitExtended { .. }
-            | ControlMessage::CircuitRelease { .. }
-            | ControlMessage::PathQuery { .. }
-            | ControlMessage::PathAnswer { .. } => {}
+            | ControlMessage::CircuitRelease { .. }) => {
+                if let Some(server) = &mut self.relay {
+                    server.handle_dialled_message(now, link, relay, message, self.rng.as_mut());
+                }
+            }
         }
     }
 

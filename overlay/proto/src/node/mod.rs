@@ -121,7 +121,7 @@ impl Node {
         if outgoing {
             self.relay_link_up(now, link, peer, canonical(remote), carrier);
         } else if let Some(relay) = &mut self.relay {
-            relay.handle_link_up(now, link, peer, carrier);
+            relay.handle_link_up(now, link, peer, canonical(remote), carrier);
         } else {
             self.outbox.close(link);
         }
@@ -164,7 +164,7 @@ impl Node {
     pub fn handle_timeout(&mut self, now: Now) {
         self.sessions.handle_timeout(now, self.rng.as_mut());
         if let Some(relay) = &mut self.relay {
-            relay.handle_timeout(now);
+            relay.handle_timeout(now, self.rng.as_mut());
         }
         self.links_timeout(now);
         self.joins_timeout(now);
@@ -201,8 +201,11 @@ impl Node {
                 | FrameKind::HandshakeResponse
                 | FrameKind::CookieReply
                 | FrameKind::Data
-                | FrameKind::ReachProbe
-                | FrameKind::RelayEcho => false,
+                | FrameKind::ReachProbe => false,
+                FrameKind::RelayEcho => match &mut self.relay {
+                    Some(relay) => relay.handle_frame(now, from, kind, datagram, self.rng.as_mut()),
+                    None => false,
+                },
             },
             Datagram::Stun | Datagram::Quic | Datagram::Unknown => false,
         };
@@ -231,21 +234,26 @@ impl Node {
     /// Does the work that an input left behind, until nothing is left.
     fn settle(&mut self, now: Now) {
         for _ in 0..MAX_ROUNDS {
-            if !(self.settle_relay() | self.settle_sessions(now) | self.settle_local(now)) {
+            if !(self.settle_relay(now) | self.settle_sessions(now) | self.settle_local(now)) {
                 break;
             }
         }
         self.counters.queue_full = self.counters.queue_full.saturating_add(std::mem::take(&mut self.outbox.dropped));
     }
 
-    fn settle_relay(&mut self) -> bool {
-        let Some(relay) = &mut self.relay else { return false };
+    fn settle_relay(&mut self, now: Now) -> bool {
         let mut busy = false;
-        while let Some(output) = relay.poll_output() {
+        while let Some(output) = self.relay.as_mut().and_then(RelayServer::poll_output) {
             busy = true;
             match output {
                 RelayOutput::Send { link, message } => self.outbox.send(link, message),
-                RelayOutput::Close { link } => self.outbox.close(link),
+                RelayOutput::Close { link } => {
+                    self.outbox.close(link);
+                    // A mesh link this node dialled: dial it again.
+                    if self.links.relay_of(link).is_some() {
+                        self.link_gone(now, link);
+                    }
+                }
                 RelayOutput::Datagram { to, bytes } => self.outbox.datagram(to, bytes),
                 RelayOutput::Append { network, raw } => self.outbox.persist(Persist::HostedAppend { network, raw }),
                 RelayOutput::Meta { network, bytes } => self.outbox.persist(Persist::HostedMeta { network, bytes }),
@@ -287,7 +295,7 @@ impl Node {
                 Local::DatagramToClient(mut bytes) => self.datagram(now, Endpoint::main(SELF_RELAY_ADDR), &mut bytes),
             }
             // The relay's own queue comes first: a circuit must be known before its frames.
-            self.settle_relay();
+            self.settle_relay(now);
         }
         busy
     }

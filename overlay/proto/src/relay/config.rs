@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use netflow_wire::NetworkId;
+use netflow_wire::{NetworkId, NodeId, RelayInfo};
 
 /// A control link as the shell numbers it. Never reused by the shell within one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,12 +31,20 @@ pub struct RelayConfig {
     pub max_networks: usize,
     /// Most circuits open at a time, over all networks. Two labels each.
     pub max_circuits: usize,
+    /// Relays this one works together with; each of them must name this one too. At most 64.
+    pub mesh: Vec<RelayInfo>,
+    /// Rate of the uplink in bits a second, when it is the bottleneck; `None`: frames are never kept back.
+    pub rate_bps: Option<u64>,
+    /// Price of a gigabyte forwarded, in the unit the operator announces. Told in the mesh.
+    pub price: u32,
+    /// Agreements with relays to carry on what they bring, of networks not hosted here.
+    pub transit: Vec<Transit>,
 }
 
 impl RelayConfig {
     /// Default of `max_networks`.
     pub const MAX_NETWORKS: usize = 1_024;
-    /// Default of `max_circuits`: about 100 bytes each, so 6.5 MB at the limit.
+    /// Default of `max_circuits`: about 700 bytes each with their labels, so 45 MB at the limit.
     pub const MAX_CIRCUITS: usize = 65_536;
 }
 
@@ -56,6 +64,28 @@ pub struct Grant {
     pub network: NetworkId,
     /// How much of it.
     pub quota: Quota,
+}
+
+/// An agreement to carry on what another relay brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transit {
+    /// The relay, one of the mesh.
+    pub relay: NodeId,
+    /// How much.
+    pub quota: Quota,
+}
+
+/// One relay of the mesh, for `netctl relay status`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MeshInfo {
+    /// Which.
+    pub relay: NodeId,
+    /// Is the link up?
+    pub up: bool,
+    /// Smoothed round trip in microseconds.
+    pub rtt_us: Option<u32>,
+    /// Part of the frames lost, in thousandths.
+    pub loss_permille: u16,
 }
 
 /// The relay service, for `netctl relay status`.
@@ -79,6 +109,12 @@ pub struct RelayStatus {
     pub dropped_frames: u64,
     /// Frames dropped for rate or volume.
     pub quota_dropped_frames: u64,
+    /// Frames that wait for the uplink now.
+    pub queued_frames: usize,
+    /// Frames dropped because they waited too long, or found no room to wait.
+    pub queue_dropped_frames: u64,
+    /// Relays of the mesh.
+    pub mesh: Vec<MeshInfo>,
 }
 
 /// One hosted network.

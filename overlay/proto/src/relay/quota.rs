@@ -76,6 +76,12 @@ impl Meter {
         Ok(())
     }
 
+    /// Gives back what was taken for a frame that did not leave after all.
+    pub(super) fn give_back(&mut self, bytes: u64) {
+        self.used_today = self.used_today.saturating_sub(bytes);
+        self.tokens = self.tokens.saturating_add(bytes).min(self.burst());
+    }
+
     /// The wall clock may jump back; a day never begins twice, or the volume would be given twice.
     const fn turn_day(&mut self, now: Now) {
         if now.day() > self.day {

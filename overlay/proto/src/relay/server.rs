@@ -13,11 +13,17 @@ use rand_core::CryptoRng;
 
 use super::batch::Pull;
 use super::bind::{BindOutcome, Bindings};
-use super::circuits::Circuits;
-use super::config::{Carrier, HostedInfo, LinkId, RelayConfig, RelayStatus};
+use super::bucket::Bucket;
+use super::circuits::{Circuits, Owner};
+use super::config::{Carrier, LinkId, RelayConfig};
 use super::hosted::{Hosted, Staging};
+use super::mesh::Mesh;
+use super::quota::Meter;
+use super::server_forward::Waiting;
+use super::server_paths::PathService;
+use super::shaper::Shaper;
 use super::wishes::Wishes;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Hops};
 use crate::netlog::NetworkLog;
 use crate::time::{Now, SECOND_US};
 
@@ -25,6 +31,11 @@ use crate::time::{Now, SECOND_US};
 const MAX_LINKS: usize = 4_096;
 /// Messages out of turn after which a link is closed.
 const MAX_STRIKES: u32 = 32;
+/// Path queries of one link: a node with many peers starts, and then goes on.
+const QUERIES_PER_SECOND: u32 = 4;
+const QUERIES_BURST: u32 = 16;
+/// Reachability probes of one link: a classification needs a handful.
+const PROBES_PER_SECOND: u32 = 8;
 
 /// A side effect of the relay service.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -72,6 +83,7 @@ pub enum RelayOutput {
 /// One accepted control link.
 pub(super) struct ServerLink {
     pub(super) node: NodeId,
+    pub(super) remote: SocketAddr,
     pub(super) carrier: Carrier,
     pub(super) greeted: bool,
     pub(super) attached: BTreeSet<NetworkId>,
@@ -85,6 +97,8 @@ pub(super) struct ServerLink {
     pub(super) joins: u32,
     /// Log bytes sent on request in this minute.
     pub(super) pulled_bytes: usize,
+    pub(super) queries: Bucket,
+    pub(super) probes: Bucket,
 }
 
 /// The relay service of one node.
@@ -100,11 +114,18 @@ pub struct RelayServer {
     pub(super) binds: Bindings,
     pub(super) circuits: Circuits,
     pub(super) wishes: Wishes,
+    pub(super) mesh: Mesh,
+    pub(super) paths: PathService,
+    /// What agreements with other relays used.
+    pub(super) transit: BTreeMap<NodeId, Meter>,
+    /// Frames that wait for the uplink, when its rate is known.
+    pub(super) shaper: Option<Shaper<Waiting>>,
     out: VecDeque<RelayOutput>,
     pub(super) forwarded_frames: u64,
     pub(super) forwarded_bytes: u64,
     pub(super) dropped_frames: u64,
     pub(super) quota_dropped_frames: u64,
+    pub(super) queue_dropped_frames: u64,
     pub(super) next_note_us: Option<u64>,
 }
 
@@ -119,7 +140,7 @@ impl RelayServer {
         rng: &mut dyn CryptoRng,
     ) -> Self {
         let [low, high, ..] = rng.next_u32().to_le_bytes();
-        Self {
+        let mut server = Self {
             me,
             tier,
             software,
@@ -130,14 +151,21 @@ impl RelayServer {
             binds: Bindings::new(now, rng),
             circuits: Circuits::new(config.max_circuits),
             wishes: Wishes::default(),
+            mesh: Mesh::new(me, now),
+            paths: PathService::default(),
+            transit: BTreeMap::new(),
+            shaper: None,
             config,
             out: VecDeque::new(),
             forwarded_frames: 0,
             forwarded_bytes: 0,
             dropped_frames: 0,
             quota_dropped_frames: 0,
+            queue_dropped_frames: 0,
             next_note_us: None,
-        }
+        };
+        server.apply_config(now);
+        server
     }
 
     /// Takes back a network stored before a restart, when it still has a quota here. A log that does not verify is
@@ -163,7 +191,7 @@ impl RelayServer {
     }
 
     /// A control link was accepted.
-    pub fn handle_link_up(&mut self, now: Now, link: LinkId, node: NodeId, carrier: Carrier) {
+    pub fn handle_link_up(&mut self, now: Now, link: LinkId, node: NodeId, remote: SocketAddr, carrier: Carrier) {
         if self.links.len() >= MAX_LINKS {
             self.out.push_back(RelayOutput::Close { link });
             return;
@@ -176,6 +204,7 @@ impl RelayServer {
             link,
             ServerLink {
                 node,
+                remote,
                 carrier,
                 greeted: false,
                 attached: BTreeSet::new(),
@@ -185,6 +214,8 @@ impl RelayServer {
                 minute_us: now.mono_us,
                 joins: 0,
                 pulled_bytes: 0,
+                queries: Bucket::new(QUERIES_PER_SECOND, QUERIES_BURST, now),
+                probes: Bucket::new(PROBES_PER_SECOND, PROBES_PER_SECOND, now),
             },
         );
         let (tier, software) = (self.tier, self.software.clone());
@@ -198,7 +229,13 @@ impl RelayServer {
 
     /// The address of a control link changed: most likely that of the data path did too.
     pub fn handle_link_address(&mut self, now: Now, link: LinkId, remote: SocketAddr, rng: &mut dyn CryptoRng) {
-        let Some(node) = self.links.get(&link).map(|link| link.node) else { return };
+        self.mesh.moved(link, remote);
+        let Some(node) = self.links.get_mut(&link).map(|state| {
+            state.remote = remote;
+            state.node
+        }) else {
+            return;
+        };
         // From the port its datagrams came to: another one would not pass its NAT.
         if let Some(Endpoint::Udp { port, addr }) = self.binds.address(&node)
             && addr != remote
@@ -227,29 +264,39 @@ impl RelayServer {
             request @ ControlMessage::JoinRequest { .. } => self.join_request(now, link, request, rng),
             refusal @ ControlMessage::JoinRefused { .. } => self.join_refused(link, refusal),
             ControlMessage::BindRequest => self.bind_request(now, link, rng),
-            ControlMessage::CircuitOpen { network, peer, .. } => self.circuit_open(now, link, network, peer, rng),
-            ControlMessage::CircuitClosed { network, peer, .. } => self.circuit_closed(link, network, peer),
+            ControlMessage::CircuitOpen { network, peer, via } if via.is_empty() => {
+                self.circuit_open(now, link, network, peer, rng);
+            }
+            ControlMessage::CircuitOpen { network, peer, via } => self.open_via(now, link, (network, peer), via, rng),
+            ControlMessage::CircuitClosed { network, peer, via, .. } => {
+                self.circuit_closed(link, network, peer, &via);
+            }
             ControlMessage::Ping { id } => self.send(link, ControlMessage::Pong { id }),
+            ControlMessage::ProbeMe { addr, token, alt } => self.probe_me(now, link, addr, token, alt),
+            ControlMessage::PathQuery { network, peer, class } => {
+                self.path_query(now, link, network, peer, class, rng);
+            }
+            ControlMessage::MeshHello => self.mesh_hello(now, link),
+            message @ (ControlMessage::LinkState { .. }
+            | ControlMessage::WhereIs { .. }
+            | ControlMessage::Here { .. }
+            | ControlMessage::CircuitExtend { .. }
+            | ControlMessage::CircuitExtended { .. }
+            | ControlMessage::CircuitRelease { .. }) => match self.mesh.by_link(link) {
+                Some(node) => self.mesh_message(now, node, message, rng),
+                None => self.strike(link, "a message of the mesh over another link"),
+            },
             ControlMessage::Pong { .. } | ControlMessage::Refused { .. } => {}
             ControlMessage::Hello { .. }
             | ControlMessage::Attached { .. }
             | ControlMessage::JoinPending { .. }
             | ControlMessage::BindTicket { .. }
             | ControlMessage::CircuitOpened { .. }
-            | ControlMessage::ProbeMe { .. }
-            | ControlMessage::MeshHello
-            | ControlMessage::LinkState { .. }
-            | ControlMessage::WhereIs { .. }
-            | ControlMessage::Here { .. }
-            | ControlMessage::CircuitExtend { .. }
-            | ControlMessage::CircuitExtended { .. }
-            | ControlMessage::CircuitRelease { .. }
-            | ControlMessage::PathQuery { .. }
             | ControlMessage::PathAnswer { .. } => self.strike(link, "message out of turn"),
         }
     }
 
-    /// One frame for a relay (0x18, 0x19, 0x1B). `false`: not for us, nothing changed.
+    /// One frame for a relay (0x18, 0x19, 0x1B, 0x1E). `false`: not for us, nothing changed.
     pub fn handle_frame(
         &mut self,
         now: Now,
@@ -260,6 +307,7 @@ impl RelayServer {
     ) -> bool {
         let outcome = match (kind, from) {
             (FrameKind::Relay, _) => return self.forward(now, from, frame, rng),
+            (FrameKind::RelayEcho, _) => return self.echo(now, from, frame),
             (FrameKind::RelayBind, Endpoint::Udp { addr, .. }) => self.binds.handle_bind(now, addr, frame, rng),
             (FrameKind::RelayBindConfirm, Endpoint::Udp { port, addr }) => {
                 self.binds.handle_confirm(now, port, addr, frame, rng)
@@ -278,17 +326,25 @@ impl RelayServer {
         true
     }
 
-    /// Timers: bindings without a link, notes on volume.
-    pub fn handle_timeout(&mut self, now: Now) {
+    /// Timers: bindings without a link, circuits that do not grow, the mesh, frames that wait, notes on volume.
+    pub fn handle_timeout(&mut self, now: Now, rng: &mut dyn CryptoRng) {
         for node in self.binds.expired(now) {
             self.binds.remove(&node);
             self.wishes.forget_asker(node, None);
-            for key in self.circuits.of_node(node) {
-                self.close_circuit(&key, circuit_reason::PEER_OFFLINE);
+            for key in self.circuits.of_owner(Owner::Member(node)) {
+                self.close_circuit(&key, circuit_reason::PEER_OFFLINE, None);
                 // The other end still wants it: it opens again when this one is back.
-                self.wishes.add(key.network, key.other(&node), node);
+                if key.route == Hops::one(self.me) {
+                    self.wishes.add(key.network, key.other(&node), node);
+                }
             }
         }
+        for key in self.circuits.overdue(now) {
+            self.close_circuit(&key, circuit_reason::UNREACHABLE, None);
+        }
+        self.mesh_timeout(now, rng);
+        self.paths_timeout(now);
+        self.send_waiting(now);
         if self.next_note_us.is_some_and(|due| due <= now.mono_us) {
             self.next_note_us = None;
             for (network, hosted) in &mut self.hosted {
@@ -301,39 +357,10 @@ impl RelayServer {
 
     /// When [`RelayServer::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<u64> {
-        [self.binds.next_expiry(), self.next_note_us].into_iter().flatten().min()
-    }
-
-    /// For `netctl relay status`.
-    pub fn status(&self) -> RelayStatus {
-        let info = |(network, hosted): (&NetworkId, &Hosted)| HostedInfo {
-            network: *network,
-            name: hosted.log.state().name().to_owned(),
-            members: hosted.log.state().members().len(),
-            attached: hosted.attached.len(),
-            circuits: self.circuits.of_network(*network).count(),
-            pending_joins: hosted.waiting_count(),
-            quota: hosted.meter.quota(),
-            used_today: hosted.meter.used().1,
-            forwarded_bytes: hosted.forwarded_bytes,
-            quota_dropped_frames: hosted.quota_dropped_frames,
-        };
-        RelayStatus {
-            bindings: self.binds.bound_count(),
-            circuits: self.circuits.len(),
-            max_circuits: self.config.max_circuits,
-            wishes: self.wishes.len(),
-            networks: self.hosted.iter().map(info).collect(),
-            forwarded_frames: self.forwarded_frames,
-            forwarded_bytes: self.forwarded_bytes,
-            dropped_frames: self.dropped_frames,
-            quota_dropped_frames: self.quota_dropped_frames,
-        }
-    }
-
-    /// Accepted links: node, its link, whether its address is bound.
-    pub fn links(&self) -> impl Iterator<Item = (NodeId, LinkId, bool)> {
-        self.links.iter().map(|(link, state)| (state.node, *link, self.binds.address(&state.node).is_some()))
+        let own = [self.binds.next_expiry(), self.next_note_us, self.circuits.next_overdue()];
+        let parts =
+            [self.mesh.poll_timeout(), self.paths.next_due(), self.shaper.as_ref().and_then(Shaper::poll_timeout)];
+        own.into_iter().chain(parts).flatten().min()
     }
 
     // ---- links
@@ -371,7 +398,8 @@ impl RelayServer {
         }
     }
 
-    fn drop_link(&mut self, now: Now, link: LinkId) {
+    pub(super) fn drop_link(&mut self, now: Now, link: LinkId) {
+        self.mesh_down(now, link);
         let Some(state) = self.links.remove(&link) else { return };
         if self.by_node.get(&state.node) == Some(&link) {
             self.by_node.remove(&state.node);

@@ -1,22 +1,16 @@
-//! The relay as a switch: tickets, circuits between members, frames from label to label.
+//! The relay between its members: tickets, circuits of one relay, and who is told what of all circuits.
 
 use std::collections::BTreeSet;
 
 use netflow_wire::control::{ControlMessage, circuit_reason, refused_code};
-use netflow_wire::relay::RelayFrame;
 use netflow_wire::{NetworkId, NodeId};
 use rand_core::CryptoRng;
 
-use super::bind::MIN_CHALLENGED_LEN;
-use super::circuits::{CircuitKey, Hop};
+use super::circuits::{CircuitKey, Owner, Payer};
 use super::config::{Carrier, LinkId};
-use super::quota::Denied;
-use super::server::{RelayOutput, RelayServer};
-use crate::endpoint::Endpoint;
-use crate::time::{Now, SECOND_US};
-
-/// How often the volume used is written down: what a crash may forget.
-const NOTE_US: u64 = 300 * SECOND_US;
+use super::server::RelayServer;
+use crate::endpoint::Hops;
+use crate::time::Now;
 
 impl RelayServer {
     /// Every node with a circuit in a network.
@@ -48,7 +42,7 @@ impl RelayServer {
     /// Tells a node its circuits again, those of one network or all: it may have forgotten them.
     pub(super) fn repeat_labels(&mut self, node: NodeId, only: Option<NetworkId>) {
         let Some(link) = self.link_of(&node) else { return };
-        for key in self.circuits.of_node(node) {
+        for key in self.circuits.of_owner(Owner::Member(node)) {
             if only.is_none_or(|network| network == key.network) {
                 self.tell_opened(link, &key, node);
             }
@@ -90,7 +84,14 @@ impl RelayServer {
         self.send(link, ControlMessage::CircuitClosed { network, peer, via: Vec::new(), label: 0, reason });
     }
 
-    fn may_open(&mut self, now: Now, network: NetworkId, node: NodeId, peer: NodeId, attached: bool) -> Result<(), u8> {
+    pub(super) fn may_open(
+        &mut self,
+        now: Now,
+        network: NetworkId,
+        node: NodeId,
+        peer: NodeId,
+        attached: bool,
+    ) -> Result<(), u8> {
         let hosted = self.hosted.get_mut(&network).filter(|_| attached).ok_or(circuit_reason::NOT_MEMBER)?;
         let state = hosted.log.state();
         if state.is_revoked(&peer) {
@@ -109,10 +110,10 @@ impl RelayServer {
         if !ready(&asker) || !ready(&peer) || self.may_open(now, network, asker, peer, true).is_err() {
             return false;
         }
-        let Some(key) = CircuitKey::new(network, asker, peer) else { return false };
+        let Some(key) = CircuitKey::new(network, asker, peer, Hops::one(self.me)) else { return false };
         self.wishes.remove(network, asker, peer);
         self.wishes.remove(network, peer, asker);
-        let opened = self.circuits.open(key, rng).is_some();
+        let opened = self.circuits.open(now, key, Payer::Network, (&self.me, self.epoch), rng).is_some();
         for (end, other) in [(asker, peer), (peer, asker)] {
             let Some(link) = self.link_of(&end) else { continue };
             if opened {
@@ -128,88 +129,50 @@ impl RelayServer {
         true
     }
 
-    fn tell_opened(&mut self, link: LinkId, key: &CircuitKey, node: NodeId) {
-        let Some(circuit) = self.circuits.get(key) else { return };
-        let label = circuit.label_of(key, &node);
-        let (network, peer, epoch) = (key.network, key.other(&node), self.epoch);
-        self.send(link, ControlMessage::CircuitOpened { network, peer, via: Vec::new(), label, epoch });
+    /// Tells a member its label, once the circuit is complete.
+    pub(super) fn tell_opened(&mut self, link: LinkId, key: &CircuitKey, node: NodeId) {
+        let Some(circuit) = self.circuits.get(key).filter(|circuit| circuit.is_ready()) else { return };
+        let Some(label) = circuit.label_of(&node) else { return };
+        let (network, peer, via, epoch) = (key.network, key.other(&node), via_of(key, &node), self.epoch);
+        self.send(link, ControlMessage::CircuitOpened { network, peer, via, label, epoch });
     }
 
     /// A client needs a circuit no longer.
-    pub(super) fn circuit_closed(&mut self, link: LinkId, network: NetworkId, peer: NodeId) {
+    pub(super) fn circuit_closed(&mut self, link: LinkId, network: NetworkId, peer: NodeId, via: &[NodeId]) {
         let Some(node) = self.links.get(&link).map(|state| state.node) else { return };
-        self.wishes.remove(network, node, peer);
-        if let Some(key) = CircuitKey::new(network, node, peer) {
-            self.close_circuit(&key, circuit_reason::PEER_OFFLINE);
+        if via.is_empty() {
+            self.wishes.remove(network, node, peer);
+        }
+        let relays: Vec<NodeId> = std::iter::once(self.me).chain(via.iter().copied()).collect();
+        let key = Hops::new(&relays).and_then(|hops| CircuitKey::new(network, node, peer, hops));
+        if let Some(key) = key {
+            self.close_circuit(&key, circuit_reason::PEER_OFFLINE, None);
         }
     }
 
-    pub(super) fn close_circuit(&mut self, key: &CircuitKey, reason: u8) {
+    /// Closes a circuit and says so on both sides, or on the one that did not cause it.
+    pub(super) fn close_circuit(&mut self, key: &CircuitKey, reason: u8, except: Option<Owner>) {
         let Some(circuit) = self.circuits.close(key) else { return };
-        for node in [key.low, key.high] {
-            if let Some(link) = self.link_of(&node) {
-                let (network, peer, label) = (key.network, key.other(&node), circuit.label_of(key, &node));
-                self.send(link, ControlMessage::CircuitClosed { network, peer, via: Vec::new(), label, reason });
-            }
-        }
-    }
-
-    /// Frame 0x18: check, count, swap the label in place, send on.
-    pub(super) fn forward(&mut self, now: Now, from: Endpoint, datagram: &mut [u8], rng: &mut dyn CryptoRng) -> bool {
-        let length = datagram.len();
-        let Ok(mut frame) = RelayFrame::new_checked(datagram) else { return false };
-        if frame.epoch() != self.epoch {
-            return false;
-        }
-        let Some(hop) = self.circuits.hop(frame.label()).copied() else { return false };
-        if self.binds.address(&hop.from) != Some(from) {
-            self.dropped_frames = self.dropped_frames.saturating_add(1);
-            // Perhaps its NAT gave it another port: let it prove that. Smaller than the frame, and once a second.
-            if length >= MIN_CHALLENGED_LEN
-                && let Some(addr) = from.addr()
-                && let Some(bytes) = self.binds.challenge(now, &hop.from, addr, rng)
-            {
-                self.emit(RelayOutput::Datagram { to: from, bytes });
-            }
-            return true;
-        }
-        let to = self.binds.address(&hop.to);
-        let Some(to) = to.filter(|_| frame.take_hop()) else {
-            self.dropped_frames = self.dropped_frames.saturating_add(1);
-            return true;
-        };
-        if self.charge(now, &hop, length) {
-            frame.set_label(hop.to_label);
-            self.emit(RelayOutput::Datagram { to, bytes: frame.into_inner().to_vec() });
-        }
-        true
-    }
-
-    /// Takes the bytes of one frame from its network's quota. At the end of the volume all its circuits close.
-    fn charge(&mut self, now: Now, hop: &Hop, length: usize) -> bool {
-        let bytes = u64::try_from(length).unwrap_or(u64::MAX);
-        let network = hop.key.network;
-        let Some(hosted) = self.hosted.get_mut(&network) else { return false };
-        match hosted.meter.take(now, bytes) {
-            Ok(()) => {
-                hosted.forwarded_bytes = hosted.forwarded_bytes.saturating_add(bytes);
-                self.forwarded_frames = self.forwarded_frames.saturating_add(1);
-                self.forwarded_bytes = self.forwarded_bytes.saturating_add(bytes);
-                self.circuits.count(hop, bytes);
-                self.next_note_us.get_or_insert(now.after(NOTE_US));
-                true
-            }
-            Err(denied) => {
-                hosted.quota_dropped_frames = hosted.quota_dropped_frames.saturating_add(1);
-                self.quota_dropped_frames = self.quota_dropped_frames.saturating_add(1);
-                if denied == Denied::Volume {
-                    let keys: Vec<CircuitKey> = self.circuits.of_network(network).collect();
-                    for key in keys {
-                        self.close_circuit(&key, circuit_reason::QUOTA);
+        for side in circuit.sides.iter().filter(|side| Some(side.owner) != except) {
+            match side.owner {
+                Owner::Member(node) => {
+                    if let Some(link) = self.link_of(&node) {
+                        let (network, peer, via, label) =
+                            (key.network, key.other(&node), via_of(key, &node), side.label);
+                        self.send(link, ControlMessage::CircuitClosed { network, peer, via, label, reason });
                     }
                 }
-                false
+                Owner::Relay(relay) => {
+                    if let Some(link) = self.mesh.link(&relay) {
+                        self.send(link, ControlMessage::CircuitRelease { circuit: key.to_wire(), reason });
+                    }
+                }
             }
         }
     }
+}
+
+/// The relays of a circuit after this one, as one of its ends names them.
+fn via_of(key: &CircuitKey, node: &NodeId) -> Vec<NodeId> {
+    key.hops_from(node).as_slice().iter().skip(1).copied().collect()
 }

@@ -125,6 +125,10 @@ impl World {
             grants: Vec::new(),
             max_networks: 64,
             max_circuits: 4_096,
+            mesh: Vec::new(),
+            rate_bps: None,
+            price: 0,
+            transit: Vec::new(),
         }
     }
 

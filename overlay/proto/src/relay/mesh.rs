@@ -1,0 +1,369 @@
+//! The relays this one works together with: their links, what is measured of them, and what all relays tell of theirs.
+//!
+//! Spec: `docs/spec/routing.md`, "Mesh". Two relays are neighbours when each names the other in its configuration. A link is
+//! measured on the data path, by frame 0x1E: what the control link says of it would be about something else, and QUIC notices
+//! after a minute what three unanswered echoes show within a second.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use netflow_wire::control::{LinkAdvert, MAX_LINK_ADVERTS, RelayAdvert};
+use netflow_wire::probe::EchoRepr;
+use netflow_wire::{NodeId, RelayInfo};
+use rand_core::CryptoRng;
+
+use super::bucket::Bucket;
+use super::config::LinkId;
+use crate::endpoint::Endpoint;
+use crate::route::LinkTable;
+use crate::time::{MILLI_US, Now, SECOND_US};
+
+/// Neighbours served: as many as an advert can tell of.
+pub(super) const MAX_NEIGHBOURS: usize = MAX_LINK_ADVERTS;
+/// Distance of echoes while circuits pass over a link, and while none does: 150 and 30 bytes a second.
+const BUSY_ECHO_US: u64 = 400 * MILLI_US;
+const IDLE_ECHO_US: u64 = 2 * SECOND_US;
+/// How long an echo waits at least: with three in a row a dead link in use is seen within a second.
+const MIN_ECHO_WAIT_US: u64 = 150 * MILLI_US;
+/// Echoes in a row without an answer after which a link is down.
+const MAX_LOST: u8 = 3;
+/// A first measurement comes soon: circuits and the path service wait for it.
+const FIRST_ECHOES: u8 = 4;
+const FIRST_ECHO_US: u64 = 100 * MILLI_US;
+/// `WhereIs` passed on for one neighbour in a second.
+const WHERE_PER_SECOND: u32 = 64;
+/// Adverts taken from one neighbour in a second, at a time: the whole table twice.
+const ADVERTS_PER_SECOND: u32 = 64;
+const ADVERTS_BURST: u32 = 512;
+/// Distance of our own adverts without news, and the shortest with.
+const ADVERT_US: u64 = 30 * SECOND_US;
+const MIN_ADVERT_US: u64 = SECOND_US;
+/// News: a round trip that moved by a fifth and this much.
+const RTT_NEWS_US: u32 = 2_000;
+/// Loss that moved by one per cent, load by ten.
+const LOSS_NEWS: u16 = 10;
+const LOAD_NEWS: u16 = 100;
+/// Distance of measurements of our own load.
+const LOAD_US: u64 = 2 * SECOND_US;
+
+/// One relay of the configuration.
+pub(super) struct Neighbour {
+    pub(super) addrs: Vec<SocketAddr>,
+    /// Its control link and where its frames come from, once both have said `MeshHello`.
+    pub(super) up: Option<(LinkId, Endpoint)>,
+    /// A link we dialled, on which the other side has not said it yet.
+    awaited: Option<(LinkId, Endpoint)>,
+    /// Circuits pass over it.
+    busy: bool,
+    /// Smoothed round trip and its deviation (RFC 6298); `None` before the first answer.
+    rtt: Option<(u32, u32)>,
+    /// Part lost in 1/65,536.
+    loss: u32,
+    echo: Option<(u64, u64)>,
+    lost_in_row: u8,
+    answered: u8,
+    next_echo_us: u64,
+    pub(super) where_budget: Bucket,
+    pub(super) advert_budget: Bucket,
+}
+
+/// What an echo that was not answered means.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct EchoDue {
+    /// Send these.
+    pub(super) send: Vec<(Endpoint, Vec<u8>)>,
+    /// These links are down.
+    pub(super) down: Vec<NodeId>,
+}
+
+/// All neighbours and the link-state table.
+pub(super) struct Mesh {
+    me: NodeId,
+    pub(super) neighbours: BTreeMap<NodeId, Neighbour>,
+    pub(super) table: LinkTable,
+    seq: u64,
+    price: u32,
+    load_permille: u16,
+    /// Bytes forwarded when the load was measured last, and when.
+    load_from: (u64, u64),
+    told: Option<RelayAdvert>,
+    told_us: u64,
+}
+
+impl Mesh {
+    pub(super) fn new(me: NodeId, now: Now) -> Self {
+        Self {
+            me,
+            neighbours: BTreeMap::new(),
+            table: LinkTable::new(me),
+            seq: now.unix_s << 32,
+            price: 0,
+            load_permille: 0,
+            load_from: (0, now.mono_us),
+            told: None,
+            told_us: 0,
+        }
+    }
+
+    /// Takes the configuration. Returns neighbours that are none any more.
+    pub(super) fn configure(&mut self, now: Now, relays: &[RelayInfo], price: u32) -> Vec<NodeId> {
+        self.price = price;
+        let wanted = relays.iter().filter(|relay| relay.node != self.me).take(MAX_NEIGHBOURS);
+        let wanted: BTreeMap<NodeId, &RelayInfo> = wanted.map(|relay| (relay.node, relay)).collect();
+        let gone: Vec<NodeId> = self.neighbours.keys().filter(|node| !wanted.contains_key(node)).copied().collect();
+        for (node, relay) in wanted {
+            let neighbour = self.neighbours.entry(node).or_insert_with(|| Neighbour::new(now));
+            neighbour.addrs.clone_from(&relay.addrs);
+        }
+        gone
+    }
+
+    /// Neighbours this relay dials: those with a larger id. One link is enough.
+    pub(super) fn dials(&self) -> impl Iterator<Item = (NodeId, &[SocketAddr])> {
+        let me = self.me;
+        let ours = self.neighbours.iter().filter(move |(node, _)| **node > me);
+        ours.map(|(node, neighbour)| (*node, neighbour.addrs.as_slice()))
+    }
+
+    /// Where the frames of a neighbour that is up come from and go to.
+    pub(super) fn endpoint(&self, node: &NodeId) -> Option<Endpoint> {
+        self.neighbours.get(node)?.up.map(|(_, endpoint)| endpoint)
+    }
+
+    pub(super) fn link(&self, node: &NodeId) -> Option<LinkId> {
+        self.neighbours.get(node)?.up.map(|(link, _)| link)
+    }
+
+    /// The neighbour whose mesh link this is.
+    pub(super) fn by_link(&self, link: LinkId) -> Option<NodeId> {
+        self.neighbours.iter().find(|(_, neighbour)| neighbour.up.is_some_and(|(up, _)| up == link)).map(|(id, _)| *id)
+    }
+
+    pub(super) fn by_endpoint(&self, from: Endpoint) -> Option<NodeId> {
+        let at = |neighbour: &Neighbour| neighbour.up.is_some_and(|(_, endpoint)| endpoint == from);
+        self.neighbours.iter().find(|(_, neighbour)| at(neighbour)).map(|(id, _)| *id)
+    }
+
+    /// We said `MeshHello` over a link we dialled.
+    pub(super) fn await_hello(&mut self, node: &NodeId, link: LinkId, endpoint: Endpoint) {
+        if let Some(neighbour) = self.neighbours.get_mut(node) {
+            neighbour.awaited = Some((link, endpoint));
+        }
+    }
+
+    /// The other side says it too: where its frames go.
+    pub(super) fn awaited(&mut self, node: &NodeId, link: LinkId) -> Option<Endpoint> {
+        let neighbour = self.neighbours.get_mut(node)?;
+        neighbour.awaited.take_if(|(awaited, _)| *awaited == link).map(|(_, endpoint)| endpoint)
+    }
+
+    /// Both have said `MeshHello`. `false`: not a neighbour, or known already.
+    pub(super) fn link_up(&mut self, now: Now, node: &NodeId, link: LinkId, endpoint: Endpoint) -> bool {
+        let Some(neighbour) = self.neighbours.get_mut(node) else { return false };
+        if neighbour.up == Some((link, endpoint)) {
+            return false;
+        }
+        let addrs = std::mem::take(&mut neighbour.addrs);
+        *neighbour = Neighbour { addrs, up: Some((link, endpoint)), ..Neighbour::new(now) };
+        true
+    }
+
+    /// A link is gone. Returns the neighbour it led to.
+    pub(super) fn link_down(&mut self, now: Now, link: LinkId) -> Option<NodeId> {
+        let node = self.by_link(link)?;
+        let neighbour = self.neighbours.get_mut(&node)?;
+        let addrs = std::mem::take(&mut neighbour.addrs);
+        *neighbour = Neighbour { addrs, ..Neighbour::new(now) };
+        Some(node)
+    }
+
+    /// The address of a link moved.
+    pub(super) fn moved(&mut self, link: LinkId, remote: SocketAddr) {
+        let Some(node) = self.by_link(link) else { return };
+        if let Some(neighbour) = self.neighbours.get_mut(&node)
+            && let Some((_, Endpoint::Udp { addr, .. })) = &mut neighbour.up
+        {
+            *addr = remote;
+        }
+    }
+
+    // ---- measurement
+
+    /// Echoes that are due, and links that do not answer.
+    pub(super) fn echoes(&mut self, now: Now, busy: impl Fn(&NodeId) -> bool, rng: &mut dyn CryptoRng) -> EchoDue {
+        let mut due = EchoDue { send: Vec::new(), down: Vec::new() };
+        for (node, neighbour) in &mut self.neighbours {
+            let Some((_, endpoint)) = neighbour.up.filter(|_| neighbour.next_echo_us <= now.mono_us) else { continue };
+            neighbour.busy = busy(node);
+            if neighbour.echo.take().is_some() {
+                neighbour.measured(None);
+            }
+            if neighbour.lost_in_row >= MAX_LOST {
+                due.down.push(*node);
+                continue;
+            }
+            let id = rng.next_u64();
+            neighbour.echo = Some((id, now.mono_us));
+            neighbour.next_echo_us = now.after(neighbour.wait_us());
+            let frame = EchoRepr { hop_limit: 1, epoch: 0, label: 0, id, answer: None };
+            due.send.push((endpoint, frame.to_bytes().to_vec()));
+        }
+        due
+    }
+
+    /// The answer to an echo of a link.
+    pub(super) fn answered(&mut self, now: Now, from: Endpoint, id: u64, relay: [u8; 8]) -> bool {
+        let Some(node) = self.by_endpoint(from) else { return false };
+        let Some(neighbour) = self.neighbours.get_mut(&node) else { return false };
+        let Some((_, sent_us)) = neighbour.echo.filter(|(asked, _)| *asked == id && node.short() == relay) else {
+            return false;
+        };
+        neighbour.echo = None;
+        neighbour.measured(Some(now.since(sent_us)));
+        let pause = match (neighbour.answered < FIRST_ECHOES, neighbour.busy) {
+            (true, _) => FIRST_ECHO_US,
+            (false, true) => BUSY_ECHO_US,
+            (false, false) => IDLE_ECHO_US,
+        };
+        neighbour.next_echo_us = now.after(pause);
+        true
+    }
+
+    /// Round trip and loss of a link, for `netctl relay status`.
+    pub(super) fn measured(&self, node: &NodeId) -> Option<(u32, u16)> {
+        let neighbour = self.neighbours.get(node)?;
+        Some((neighbour.rtt?.0, neighbour.loss_permille()))
+    }
+
+    // ---- link state
+
+    /// Measures the own load: bytes forwarded so far, against the capacity.
+    pub(super) fn measure_load(&mut self, now: Now, forwarded_bytes: u64, capacity_bps: Option<u64>) {
+        let (before, since_us) = self.load_from;
+        let elapsed = now.since(since_us);
+        if elapsed < LOAD_US {
+            return;
+        }
+        self.load_from = (forwarded_bytes, now.mono_us);
+        let Some(capacity) = capacity_bps.filter(|capacity| *capacity > 0) else { return };
+        let bits = u128::from(forwarded_bytes.saturating_sub(before)) * 8;
+        let could = u128::from(capacity) * u128::from(elapsed) / u128::from(SECOND_US);
+        let load = u16::try_from(bits * 1_000 / could.max(1)).unwrap_or(u16::MAX);
+        // Half of each new value: a few seconds of memory.
+        self.load_permille = u16::midpoint(self.load_permille, load.min(1_000));
+    }
+
+    /// What this relay tells of itself, when there is news or it is time.
+    pub(super) fn own_advert(&mut self, now: Now) -> Option<RelayAdvert> {
+        if self.neighbours.is_empty() {
+            return None;
+        }
+        let links = self.neighbours.iter().filter(|(_, neighbour)| neighbour.up.is_some());
+        let links = links.filter_map(|(node, neighbour)| {
+            let (rtt_us, loss_permille) = (neighbour.rtt?.0, neighbour.loss_permille());
+            Some(LinkAdvert { neighbour: *node, rtt_us, loss_permille })
+        });
+        let advert = RelayAdvert {
+            origin: self.me,
+            seq: self.seq,
+            age_s: 0,
+            hops: 0,
+            load_permille: self.load_permille,
+            price: self.price,
+            links: links.collect(),
+        };
+        let age = now.since(self.told_us);
+        let due =
+            self.told.as_ref().is_none_or(|told| age >= ADVERT_US || (age >= MIN_ADVERT_US && news(told, &advert)));
+        due.then(|| self.tell(now, advert))
+    }
+
+    fn tell(&mut self, now: Now, mut advert: RelayAdvert) -> RelayAdvert {
+        self.seq = self.seq.saturating_add(1);
+        advert.seq = self.seq;
+        self.table.set_own(now, advert.clone());
+        self.told = Some(advert.clone());
+        self.told_us = now.mono_us;
+        advert
+    }
+
+    /// Somebody holds an advert of ours with this number: go on above it, and tell at once.
+    pub(super) fn outrun(&mut self, seq: u64) {
+        if seq >= self.seq {
+            self.seq = seq.saturating_add(1);
+            self.told = None;
+        }
+    }
+
+    /// When something of the mesh is due.
+    pub(super) fn poll_timeout(&self) -> Option<u64> {
+        if self.neighbours.is_empty() {
+            return None;
+        }
+        let echoes = self.neighbours.values().filter(|neighbour| neighbour.up.is_some());
+        let echoes = echoes.map(|neighbour| neighbour.next_echo_us).min();
+        // News is looked for whenever an echo is due.
+        let advert = self.told.as_ref().map(|_| self.told_us.saturating_add(ADVERT_US));
+        [echoes, advert, self.table.next_expiry()].into_iter().flatten().min()
+    }
+}
+
+/// Has what we tell changed enough to tell it?
+fn news(told: &RelayAdvert, now: &RelayAdvert) -> bool {
+    let load = told.load_permille.abs_diff(now.load_permille) >= LOAD_NEWS;
+    let links = told.links.len() != now.links.len()
+        || told.links.iter().zip(&now.links).any(|(old, new)| {
+            let rtt = old.rtt_us.abs_diff(new.rtt_us);
+            old.neighbour != new.neighbour
+                || (rtt >= RTT_NEWS_US && rtt >= old.rtt_us / 5)
+                || old.loss_permille.abs_diff(new.loss_permille) >= LOSS_NEWS
+        });
+    load || links || told.price != now.price
+}
+
+impl Neighbour {
+    fn new(now: Now) -> Self {
+        Self {
+            addrs: Vec::new(),
+            up: None,
+            awaited: None,
+            busy: false,
+            rtt: None,
+            loss: 0,
+            echo: None,
+            lost_in_row: 0,
+            answered: 0,
+            next_echo_us: now.mono_us,
+            where_budget: Bucket::new(WHERE_PER_SECOND, WHERE_PER_SECOND, now),
+            advert_budget: Bucket::new(ADVERTS_PER_SECOND, ADVERTS_BURST, now),
+        }
+    }
+
+    /// One echo came back after so long, or did not.
+    fn measured(&mut self, rtt_us: Option<u64>) {
+        let lost = u32::from(rtt_us.is_none());
+        self.loss = self.loss - self.loss / 16 + lost * (65_536 / 16);
+        let Some(rtt_us) = rtt_us else {
+            self.lost_in_row = self.lost_in_row.saturating_add(1);
+            return;
+        };
+        self.lost_in_row = 0;
+        self.answered = self.answered.saturating_add(1);
+        let new = u32::try_from(rtt_us).unwrap_or(u32::MAX);
+        // RFC 6298, 2.2 and 2.3.
+        self.rtt =
+            Some(self.rtt.map_or((new, new / 2), |(srtt, var)| {
+                (srtt - srtt / 8 + new / 8, var - var / 4 + srtt.abs_diff(new) / 4)
+            }));
+    }
+
+    fn loss_permille(&self) -> u16 {
+        u16::try_from(u64::from(self.loss) * 1_000 / 65_536).unwrap_or(1_000)
+    }
+
+    /// How long an echo waits for its answer.
+    fn wait_us(&self) -> u64 {
+        let (srtt, var) = self.rtt.unwrap_or((0, 0));
+        MIN_ECHO_WAIT_US.max(u64::from(srtt).saturating_mul(2).saturating_add(u64::from(var).saturating_mul(4)))
+    }
+}

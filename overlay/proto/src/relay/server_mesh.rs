@@ -1,0 +1,165 @@
+//! The relay among relays: mesh links, echoes, link state. What is measured and kept is in [`super::mesh`].
+
+use std::net::SocketAddr;
+
+use netflow_wire::NodeId;
+use netflow_wire::control::{ControlMessage, MAX_ADVERTS, RelayAdvert, circuit_reason};
+use rand_core::CryptoRng;
+
+use super::circuits::Owner;
+use super::config::{Carrier, LinkId};
+use super::server::{RelayOutput, RelayServer};
+use crate::endpoint::Endpoint;
+use crate::route::Accepted;
+use crate::time::Now;
+
+impl RelayServer {
+    /// Relays of the mesh that this one dials, with their addresses: the node keeps control links to them.
+    pub fn mesh_dials(&self) -> impl Iterator<Item = (NodeId, &[SocketAddr])> {
+        self.mesh.dials()
+    }
+
+    /// A control link this node dialled is up. When it leads to a relay of the mesh, the two begin to work together.
+    pub fn handle_dialled_up(&mut self, link: LinkId, node: NodeId, remote: SocketAddr, carrier: Carrier) {
+        if self.mesh.dials().any(|(neighbour, _)| neighbour == node) {
+            self.mesh.await_hello(&node, link, Endpoint::of_link(link, remote, carrier));
+            self.send(link, ControlMessage::MeshHello);
+        }
+    }
+
+    /// One message over a control link this node dialled. `false`: it is not one of the mesh.
+    pub fn handle_dialled_message(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        node: NodeId,
+        message: ControlMessage,
+        rng: &mut dyn CryptoRng,
+    ) {
+        if message == ControlMessage::MeshHello {
+            if let Some(endpoint) = self.mesh.awaited(&node, link) {
+                self.mesh_up(now, node, link, endpoint);
+            }
+        } else if self.mesh.link(&node) == Some(link) {
+            self.mesh_message(now, node, message, rng);
+        }
+    }
+
+    /// A control link this node dialled is gone.
+    pub fn handle_dialled_down(&mut self, now: Now, link: LinkId) {
+        self.mesh_down(now, link);
+    }
+
+    /// `MeshHello` over an accepted link: answered when the sender is one we name, and one that is to dial.
+    pub(super) fn mesh_hello(&mut self, now: Now, link: LinkId) {
+        let Some(state) = self.links.get(&link) else { return };
+        let (node, endpoint) = (state.node, Endpoint::of_link(link, state.remote, state.carrier));
+        if !self.mesh.neighbours.contains_key(&node) || node > self.me {
+            self.strike(link, "this relay does not name you in its mesh");
+            return;
+        }
+        self.send(link, ControlMessage::MeshHello);
+        self.mesh_up(now, node, link, endpoint);
+    }
+
+    fn mesh_up(&mut self, now: Now, node: NodeId, link: LinkId, endpoint: Endpoint) {
+        // It may have started again: its labels are gone, and it knows none of ours.
+        self.release_neighbour(node);
+        if !self.mesh.link_up(now, &node, link, endpoint) {
+            return;
+        }
+        let table = self.mesh.table.all(now);
+        for adverts in table.chunks(MAX_ADVERTS) {
+            self.send(link, ControlMessage::LinkState { adverts: adverts.to_vec() });
+        }
+        self.tell_news(now);
+    }
+
+    /// A mesh link is gone: so is every circuit over it, and both its neighbours on each path hear so at once.
+    pub(super) fn mesh_down(&mut self, now: Now, link: LinkId) {
+        if let Some(node) = self.mesh.link_down(now, link) {
+            self.release_neighbour(node);
+            self.tell_news(now);
+        }
+    }
+
+    fn release_neighbour(&mut self, node: NodeId) {
+        for key in self.circuits.of_owner(Owner::Relay(node)) {
+            self.close_circuit(&key, circuit_reason::UNREACHABLE, Some(Owner::Relay(node)));
+        }
+    }
+
+    /// One message of a neighbour.
+    pub(super) fn mesh_message(&mut self, now: Now, from: NodeId, message: ControlMessage, rng: &mut dyn CryptoRng) {
+        match message {
+            ControlMessage::LinkState { adverts } => self.link_state(now, from, adverts),
+            ControlMessage::WhereIs { id, network, peer, route } => self.where_is(now, from, id, network, peer, route),
+            ControlMessage::Here { id, network, peer, route, bound } => {
+                self.here(now, from, (id, network, peer), route, bound);
+            }
+            ControlMessage::CircuitExtend { circuit, label, epoch } => {
+                self.extend(now, from, circuit, (label, epoch), rng);
+            }
+            ControlMessage::CircuitExtended { circuit, label, epoch } => self.extended(from, &circuit, (label, epoch)),
+            ControlMessage::CircuitRelease { circuit, reason } => self.released(from, &circuit, reason),
+            _ => {}
+        }
+    }
+
+    // ---- link state
+
+    fn link_state(&mut self, now: Now, from: NodeId, adverts: Vec<RelayAdvert>) {
+        let mut fresh = Vec::new();
+        for advert in adverts {
+            let budget = self.mesh.neighbours.get_mut(&from).is_some_and(|state| state.advert_budget.take(now));
+            if !budget {
+                break;
+            }
+            match self.mesh.table.insert(now, advert) {
+                Accepted::New(advert) => fresh.push(advert),
+                Accepted::Own(seq) => self.mesh.outrun(seq),
+                Accepted::Dropped => {}
+            }
+        }
+        self.flood(&fresh, Some(from));
+        self.tell_news(now);
+    }
+
+    /// Tells what changed of our own links, when it is time.
+    pub(super) fn tell_news(&mut self, now: Now) {
+        if let Some(advert) = self.mesh.own_advert(now) {
+            self.flood(&[advert], None);
+        }
+    }
+
+    fn flood(&mut self, adverts: &[RelayAdvert], except: Option<NodeId>) {
+        let up = self.mesh.neighbours.iter().filter(|(node, _)| Some(**node) != except);
+        let links: Vec<LinkId> = up.filter_map(|(_, neighbour)| neighbour.up.map(|(link, _)| link)).collect();
+        for adverts in adverts.chunks(MAX_ADVERTS) {
+            for link in &links {
+                self.send(*link, ControlMessage::LinkState { adverts: adverts.to_vec() });
+            }
+        }
+    }
+
+    // ---- timers
+
+    /// Echoes, dead links, adverts.
+    pub(super) fn mesh_timeout(&mut self, now: Now, rng: &mut dyn CryptoRng) {
+        self.mesh.measure_load(now, self.forwarded_bytes, self.config.rate_bps);
+        let circuits = &self.circuits;
+        let due = self.mesh.echoes(now, |node| circuits.has_owner(Owner::Relay(*node)), rng);
+        for (to, bytes) in due.send {
+            self.emit(RelayOutput::Datagram { to, bytes });
+        }
+        for node in due.down {
+            if let Some(link) = self.mesh.link(&node) {
+                self.emit(RelayOutput::Close { link });
+                self.mesh_down(now, link);
+                self.drop_link(now, link);
+            }
+        }
+        self.mesh.table.expire(now);
+        self.tell_news(now);
+    }
+}
