@@ -6,7 +6,7 @@
 //! * [`netlog`]: the signed log of a network and the state replayed from it. Spec: `docs/spec/network-log.md`.
 //! * [`policy`]: who may send what to whom inside a network.
 //! * [`session`]: Noise sessions and the record layer. Spec: `docs/spec/wire.md`.
-//! * [`relay`]: circuits, both ends. [`node`]: everything together.
+//! * [`path`]: measurement, choice, life and size of paths. [`relay`]: circuits, both ends. [`node`]: everything together.
 
 #[cfg(any(test, feature = "backup"))]
 pub mod backup;
@@ -16,6 +16,7 @@ pub mod identity;
 pub mod invite;
 pub mod netlog;
 pub mod node;
+pub mod path;
 pub mod policy;
 pub mod relay;
 pub mod route;

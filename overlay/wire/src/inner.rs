@@ -6,6 +6,13 @@ use crate::bytes::{array_ref, check_length, u16_at, u32_at, u64_at};
 use crate::control::MAX_ENTRY_LEN;
 use crate::frame::WireError;
 
+mod direct;
+
+pub use direct::{
+    Candidate, CandidateKind, Candidates, Filtering, MAX_CANDIDATES, MAX_PART_LEN, Mapping, PART_HEADER_LEN,
+    PROBE_ACK_LEN, PROBE_HEADER_LEN, Part, ProbeAck,
+};
+
 /// Most items of one `Heads` or `Pull`: 60 heads are 1,202 bytes, within the smallest inner MTU of 1,280.
 pub const MAX_ITEMS: usize = 60;
 /// Most entry bytes of one fragment: 1,117 bytes with its header, within the smallest inner MTU.
@@ -26,6 +33,10 @@ mod kind {
     pub(super) const FRAGMENT: u8 = 4;
     pub(super) const PING: u8 = 5;
     pub(super) const PONG: u8 = 6;
+    pub(super) const CANDIDATES: u8 = 7;
+    pub(super) const PROBE: u8 = 8;
+    pub(super) const PROBE_ACK: u8 = 9;
+    pub(super) const PART: u8 = 10;
 }
 
 /// Newest entry of an author, in short: [`crate::NodeId::short`] and the first eight bytes of the entry hash.
@@ -95,6 +106,21 @@ pub enum Inner<'a> {
         /// From the probe.
         t: u64,
     },
+    /// Where the sender may be reached directly.
+    Candidates(Candidates),
+    /// Does this path work, at this size? Answered by [`ProbeAck`] on the path it came.
+    Probe {
+        /// Names the probe.
+        id: u64,
+        /// The sender means to use this path.
+        nominate: bool,
+        /// Zero bytes after it, up to the size under test.
+        padding: u16,
+    },
+    /// Answer of a probe.
+    ProbeAck(ProbeAck),
+    /// Half of an inside packet.
+    Part(Part<'a>),
 }
 
 impl<'a> Inner<'a> {
@@ -117,6 +143,12 @@ impl<'a> Inner<'a> {
                 let (id, t) = (u64_at(plaintext, 1), u64_at(plaintext, 9));
                 Ok(if first == kind::PING { Self::Ping { id, t } } else { Self::Pong { id, t } })
             }
+            kind::CANDIDATES => direct::parse_candidates(plaintext).map(Self::Candidates),
+            kind::PROBE => {
+                direct::parse_probe(plaintext).map(|(id, nominate, padding)| Self::Probe { id, nominate, padding })
+            }
+            kind::PROBE_ACK => direct::parse_probe_ack(plaintext).map(Self::ProbeAck),
+            kind::PART => direct::parse_part(plaintext).map(Self::Part),
             _ if is_ip(first) => Ok(Self::Ip(plaintext)),
             _ => Err(WireError::Kind),
         }
@@ -131,6 +163,10 @@ impl<'a> Inner<'a> {
             Self::Pull(ranges) => 2 + ranges.len() * WANT_LEN,
             Self::EntryFragment(fragment) => FRAGMENT_HEADER_LEN + fragment.bytes.len(),
             Self::Ping { .. } | Self::Pong { .. } => ECHO_LEN,
+            Self::Candidates(candidates) => candidates.buffer_len(),
+            Self::Probe { padding, .. } => PROBE_HEADER_LEN + usize::from(*padding),
+            Self::ProbeAck(_) => PROBE_ACK_LEN,
+            Self::Part(part) => PART_HEADER_LEN + part.bytes.len(),
         }
     }
 
@@ -172,6 +208,12 @@ impl<'a> Inner<'a> {
             }
             Self::Ping { id, t } => echo(&mut out, kind::PING, *id, *t),
             Self::Pong { id, t } => echo(&mut out, kind::PONG, *id, *t),
+            Self::Candidates(candidates) => candidates.emit(kind::CANDIDATES, &mut out)?,
+            Self::Probe { id, nominate, padding } => {
+                direct::emit_probe(kind::PROBE, *id, *nominate, *padding, &mut out);
+            }
+            Self::ProbeAck(ack) => ack.emit(kind::PROBE_ACK, &mut out),
+            Self::Part(part) => part.emit(kind::PART, &mut out),
         }
         // The receiver's rules are the only statement of what is valid: hold the sender to them.
         if Inner::parse(&out)? != *self {

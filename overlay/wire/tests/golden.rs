@@ -179,6 +179,23 @@ fn every_rejected_vector_is_refused_for_the_stated_reason() {
     }
 }
 
+fn candidates(f: &Value) -> Candidates {
+    let flag = |name: &str| f[name].as_bool().unwrap();
+    let item = |item: &Value| Candidate {
+        kind: CandidateKind::from_byte(u32_of(&item["kind"]) as u8).unwrap(),
+        addr: address(&item["addr"]),
+    };
+    Candidates {
+        round: u32_of(&f["round"]),
+        mapping: Mapping::from_byte(u32_of(&f["mapping"]) as u8).unwrap(),
+        filtering: Filtering::from_byte(u32_of(&f["filtering"]) as u8).unwrap(),
+        same_lan: flag("same_lan"),
+        wants_answer: flag("wants_answer"),
+        patient: flag("patient"),
+        list: f["list"].as_array().unwrap().iter().map(item).collect(),
+    }
+}
+
 #[test]
 fn inner_vectors_say_what_their_fields_say() {
     let vectors = load("frames.json");
@@ -211,6 +228,20 @@ fn inner_vectors_say_what_their_fields_say() {
                 offset: u32_of(&f["offset"]) as u16,
                 bytes: &part,
             }),
+            "candidates" => Inner::Candidates(candidates(f)),
+            "probe" => Inner::Probe {
+                id: f["id"].as_u64().unwrap(),
+                nominate: f["nominate"].as_bool().unwrap(),
+                padding: u32_of(&f["padding"]) as u16,
+            },
+            "probe_ack" => Inner::ProbeAck(ProbeAck {
+                id: f["id"].as_u64().unwrap(),
+                len: u32_of(&f["len"]) as u16,
+                observed: f["observed"].as_str().map(|addr| addr.parse().unwrap()),
+                rx_packets: u32_of(&f["rx_packets"]),
+                rx_bytes: f["rx_bytes"].as_u64().unwrap(),
+            }),
+            "part" => Inner::Part(Part { id: u32_of(&f["id"]), index: u32_of(&f["index"]) as u8, bytes: &part }),
             "ping" => Inner::Ping { id: 1, t: 2 },
             _ => Inner::Pong { id: 1, t: 2 },
         };

@@ -7,7 +7,10 @@ use netflow_wire::control::{ControlError, ControlMessage, Head, MAX_HEADS, MAX_M
 use netflow_wire::data::{DATA_OVERHEAD, DataFrame, DataRepr};
 use netflow_wire::fuzzing::TARGETS;
 use netflow_wire::handshake::{INIT_KEM_LEN, INIT_LEN, InitFrame, InitRepr, ResponseFrame, ResponseRepr};
-use netflow_wire::inner::{FRAGMENT_HEADER_LEN, Inner, fragments};
+use netflow_wire::inner::{
+    Candidate, CandidateKind, Candidates, FRAGMENT_HEADER_LEN, Filtering, Inner, MAX_CANDIDATES, Mapping, ProbeAck,
+    fragments,
+};
 use netflow_wire::relay::{RelayFrame, RelayRepr};
 use netflow_wire::{Datagram, FrameKind, NetworkId, Suite, WireError, classify};
 use proptest::prelude::*;
@@ -100,6 +103,41 @@ proptest! {
         }
         prop_assert_eq!(whole, raw);
     }
+
+    #[test]
+    fn candidates_come_back_as_they_were(
+        round: u32, mapping in 0u8..=4, filtering in 0u8..=3, flags in 0u8..8,
+        list in proptest::collection::vec((0u8..=4, any::<std::net::IpAddr>(), 1u16..), 0..=MAX_CANDIDATES),
+    ) {
+        let list = list.into_iter().filter(|(_, ip, _)| !ip.to_canonical().is_unspecified()).map(|(kind, ip, port)| Candidate {
+            kind: CandidateKind::from_byte(kind).unwrap(),
+            addr: std::net::SocketAddr::new(ip.to_canonical(), port),
+        });
+        let message = Inner::Candidates(Candidates {
+            round,
+            mapping: Mapping::from_byte(mapping).unwrap(),
+            filtering: Filtering::from_byte(filtering).unwrap(),
+            same_lan: flags & 1 != 0,
+            wants_answer: flags & 2 != 0,
+            patient: flags & 4 != 0,
+            list: list.collect(),
+        });
+        let bytes = message.to_vec().unwrap();
+        prop_assert_eq!(bytes.len(), message.buffer_len());
+        prop_assert_eq!(Inner::parse(&bytes), Ok(message));
+    }
+
+    #[test]
+    fn probes_and_their_answers_come_back_as_they_were(id: u64, nominate: bool, padding: u16, ack in any::<(u16, u32, u64)>(), ip: std::net::IpAddr, port: u16) {
+        let probe = Inner::Probe { id, nominate, padding };
+        let bytes = probe.to_vec().unwrap();
+        prop_assert_eq!(bytes.len(), 10 + usize::from(padding));
+        prop_assert_eq!(Inner::parse(&bytes), Ok(probe));
+        let observed = Some(std::net::SocketAddr::new(ip.to_canonical(), port)).filter(|at| at.port() != 0 && !at.ip().is_unspecified());
+        let ack = Inner::ProbeAck(ProbeAck { id, len: ack.0, observed, rx_packets: ack.1, rx_bytes: ack.2 });
+        let bytes = ack.to_vec().unwrap();
+        prop_assert_eq!(Inner::parse(&bytes), Ok(ack));
+    }
 }
 
 /// Pitfall 2 on the wire: every bit of the type and flag bytes, changed, is refused; the rest of the header is the AEAD's to protect.
@@ -125,6 +163,27 @@ fn pitfall_03_the_associated_data_and_the_ciphertext_cover_the_whole_datagram() 
     frame.extend_from_slice(&[5; 60]);
     let view = DataFrame::new_checked(&frame).unwrap();
     assert_eq!([view.header().as_slice(), view.sealed()].concat(), frame);
+}
+
+/// What a peer would refuse is never sent: the encoder holds the sender to the parser's rules.
+#[test]
+fn a_candidate_nobody_can_be_at_is_never_encoded() {
+    let none = |list| {
+        Inner::Candidates(Candidates {
+            round: 1,
+            mapping: Mapping::Unknown,
+            filtering: Filtering::Unknown,
+            same_lan: false,
+            wants_answer: false,
+            patient: false,
+            list,
+        })
+    };
+    let at = |addr: &str| Candidate { kind: CandidateKind::Host, addr: addr.parse().unwrap() };
+    for addr in ["192.0.2.1:0", "0.0.0.0:1", "[::]:1"] {
+        assert_eq!(none(vec![at(addr)]).to_vec(), Err(WireError::Value), "{addr}");
+    }
+    assert_eq!(none(vec![at("192.0.2.1:1"); MAX_CANDIDATES + 1]).to_vec(), Err(WireError::Value));
 }
 
 /// Pitfall 11: jumbo and merged buffers of every kind are refused or parsed, never a panic.

@@ -2,6 +2,7 @@
 """Writes frames.json, control.json and stun.json from docs/spec/wire.md alone: a second implementation of the formats, so the
 vectors do not merely repeat what the Rust code does. Standard library only. Run: python3 overlay/wire/vectors/generate.py"""
 import hashlib
+import ipaddress
 import json
 import pathlib
 import struct
@@ -118,6 +119,35 @@ good_fragment = frame("entry fragment", "inner", b"\x04" + AUTHOR + struct.pack(
 frame("ping", "inner", b"\x05" + struct.pack("<QQ", 1, 2), type="ping", id=1, t=2)
 frame("pong", "inner", b"\x06" + struct.pack("<QQ", 1, 2), type="pong", id=1, t=2)
 
+
+def addr(ip, port):
+    """ip[16] | port u16, both in network order."""
+    raw = ipaddress.ip_address(ip)
+    return (b"\0" * 10 + b"\xff\xff" + raw.packed if raw.version == 4 else raw.packed) + struct.pack(">H", port)
+
+
+def candidates(name, mapping, filtering, flags, items):
+    data = struct.pack("<BIBBBB", 7, 0x01020304, mapping, filtering, flags, len(items))
+    data += b"".join(bytes((kind,)) + addr(ip, port) for kind, ip, port in items)
+    fields = [{"kind": kind, "addr": f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"} for kind, ip, port in items]
+    return frame(name, "inner", data, type="candidates", round=0x01020304, mapping=mapping, filtering=filtering,
+                 same_lan=bool(flags & 1), wants_answer=bool(flags & 2), patient=bool(flags & 4), list=fields)
+
+
+candidates("candidates none", 4, 0, 2, [])
+good_candidates = candidates("candidates", 3, 1, 5, [(0, "192.168.1.7", 4790), (1, "198.51.100.7", 40001), (2, "203.0.113.5", 4790),
+                                                     (3, "198.51.100.7", 65535), (4, "2001:db8::7", 1)])
+candidates("candidates sixteen", 1, 3, 7, [(4, "198.51.100.7", 50000 + n) for n in range(16)])
+good_probe = frame("probe", "inner", b"\x08" + struct.pack("<QB", 0x1122334455667788, 0), type="probe",
+                   id=0x1122334455667788, nominate=False, padding=0)
+padded_probe = frame("probe padded", "inner", b"\x08" + struct.pack("<QB", 5, 1) + bytes(90), type="probe", id=5, nominate=True, padding=90)
+good_ack = frame("probe ack", "inner", b"\x09" + struct.pack("<QH", 5, 1432) + addr("198.51.100.7", 40001) + struct.pack("<IQ", 7, 9000),
+                 type="probe_ack", id=5, len=1432, observed="198.51.100.7:40001", rx_packets=7, rx_bytes=9000)
+frame("probe ack relayed", "inner", b"\x09" + struct.pack("<QH", 5, 60) + bytes(18) + struct.pack("<IQ", 0xFFFFFFFF, 1 << 40),
+      type="probe_ack", id=5, len=60, observed=None, rx_packets=0xFFFFFFFF, rx_bytes=1 << 40)
+good_part = frame("part", "inner", b"\x0a" + struct.pack("<IB", 0x01020304, 1) + run(0, 640), type="part", id=0x01020304, index=1,
+                  bytes=run(0, 640))
+
 rejected = []
 
 
@@ -169,7 +199,7 @@ reject("init payload: padding", "init_payload", struct.pack("<QBBH", 1, 0, 1, 0)
 reject("response payload: suite 0", "response_payload", bytes(4), "value")
 reject("response payload: padding", "response_payload", bytes((1, 0, 0, 1)), "reserved")
 reject("inner: empty", "inner", b"", "length")
-reject("inner: unknown type", "inner", b"\x07" + bytes(16), "kind")
+reject("inner: unknown type", "inner", b"\x0b" + bytes(16), "kind")
 reject("inner: heads count too high", "inner", patch(good_heads, 1, 3), "length")
 reject("inner: 61 heads", "inner", b"\x02\x3d" + bytes(61 * 20), "value")
 reject("inner: pull of nothing", "inner", b"\x03\0", "value")
@@ -180,6 +210,25 @@ reject("inner: fragment cut at another place", "inner", patch(good_fragment, 13,
 reject("inner: fragment shorter than its place", "inner", good_fragment[:-1], "value")
 reject("inner: fragment without bytes", "inner", good_fragment[:17], "length")
 reject("inner: keepalive with a tail", "inner", b"\x01" + bytes(17), "length")
+reject("inner: candidates mapping 5", "inner", patch(good_candidates, 5, 5), "value")
+reject("inner: candidates filtering 4", "inner", patch(good_candidates, 6, 4), "value")
+reject("inner: candidates flag bit 3", "inner", patch(good_candidates, 7, 8), "reserved")
+reject("inner: candidates count too low", "inner", patch(good_candidates, 8, 4), "length")
+reject("inner: candidates count too high", "inner", patch(good_candidates, 8, 6), "length")
+reject("inner: candidates cut", "inner", good_candidates[:-1], "length")
+reject("inner: 17 candidates", "inner", b"\x07" + bytes(7) + b"\x11" + (b"\0" + addr("192.0.2.1", 1)) * 17, "value")
+reject("inner: candidate kind 5", "inner", patch(good_candidates, 9, 5), "value")
+reject("inner: candidate port 0", "inner", patch(good_candidates, 26, 0, 0), "value")
+reject("inner: candidate unspecified", "inner", good_candidates[:9] + (b"\0" + addr("::", 1)) + good_candidates[28:], "value")
+reject("inner: probe cut", "inner", good_probe[:-1], "length")
+reject("inner: probe flag bit 1", "inner", patch(good_probe, 9, 2), "reserved")
+reject("inner: probe padding not zero", "inner", patch(padded_probe, 99, 1), "reserved")
+reject("inner: probe ack cut", "inner", good_ack[:-1], "length")
+reject("inner: probe ack long", "inner", good_ack + b"\0", "length")
+reject("inner: part of nothing", "inner", good_part[:6], "length")
+reject("inner: third part", "inner", patch(good_part, 5, 2), "value")
+reject("inner: part of 1281 bytes", "inner", b"\x0a" + bytes(5) + bytes(1281), "length")
+reject("inner: probe ack half an address", "inner", patch(good_ack, 27, 0, 0), "value")
 
 
 def cbor(value):

@@ -34,6 +34,10 @@ impl Daemon {
             Event::JoinFailed { error, .. } => tracing::warn!(%error, "the join failed"),
             Event::MemberAdmitted { node, .. } => tracing::info!(node = %short(&node), "admitted a member"),
             Event::PeerEstablished { node, .. } => tracing::debug!(node = %short(&node), "session established"),
+            Event::PathChanged { node, class, path, reason, .. } => {
+                let path = crate::api::view::path_line(&path);
+                tracing::info!(node = %short(&node), class = class.name(), path, reason, "traffic takes another path");
+            }
             Event::MemberRevoked { node, .. } => tracing::info!(node = %short(&node), "a member was revoked"),
             Event::ForkDetected { .. } => tracing::error!("an author signed two entries with one number and is frozen"),
         }

@@ -113,6 +113,7 @@ impl Waiting {
             | Event::RelayRefused { .. }
             | Event::MemberAdmitted { .. }
             | Event::PeerEstablished { .. }
+            | Event::PathChanged { .. }
             | Event::MemberRevoked { .. }
             | Event::ForkDetected { .. } => {}
         }

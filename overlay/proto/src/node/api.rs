@@ -12,7 +12,7 @@ use netflow_wire::{NetworkId, NodeId, RelayInfo, Tier};
 pub use super::event::{CommandError, DownReason, ErrorDetail, ErrorKind, Event, NetworkPlan, PathInfo};
 pub use super::views::{
     Counters, CreateOptions, InviteInfo, InviteOptions, InviteState, IssuedInvite, Issuer, LinkStatus, MemberInfo,
-    NetworkInfo, NetworkRelayInfo, NetworkStateInfo, NodeStatus, PeerInfo, PeerSession,
+    NetworkInfo, NetworkRelayInfo, NetworkStateInfo, NodeStatus, PathReport, PathState, PeerInfo, PeerSession,
 };
 use crate::endpoint::PortId;
 use crate::identity::NodeKeys;

@@ -1,13 +1,15 @@
 //! From a peer to datagrams and back: circuits on demand, sealed frames over the primary path, keepalives.
 
 use netflow_wire::control::{ControlMessage, circuit_reason};
-use netflow_wire::inner::Inner;
+use netflow_wire::inner::{Inner, is_ip};
 use netflow_wire::{FrameKind, NetworkId, NodeId};
 
 use super::api::Event;
+use super::peer::{IDLE_US, Sizes};
 use super::peers::Via;
 use super::{MAX_RELAYS_USED, Node};
-use crate::endpoint::PathKey;
+use crate::endpoint::{Endpoint, PathKey};
+use crate::path::Class;
 use crate::session::{FrameOutcome, PeerRef, SealStatus};
 use crate::time::{Now, SECOND_US};
 
@@ -17,45 +19,64 @@ const RECORD_OVERHEAD: usize = 16 + 16;
 pub(super) const KEEPALIVE_US: u64 = 25 * SECOND_US;
 /// How long after the last traffic a session counts as used.
 const RECENT_US: u64 = 180 * SECOND_US;
-/// Circuits of a peer without traffic are given back after this time.
-const IDLE_US: u64 = 600 * SECOND_US;
 /// Pause after a circuit was refused for want of quota or room.
 const REFUSED_PAUSE_US: u64 = 30 * SECOND_US;
+/// Peers looked at per call: packets get their turn again soon.
+const BATCH: usize = 256;
 /// The relay keeps a wish for an offline peer and tells us; asking again is only against lost state.
 const OFFLINE_PAUSE_US: u64 = 60 * SECOND_US;
 
 impl Node {
-    /// Seals one inner packet or message for a peer and sends it; keeps it while there is no path or no session.
+    /// Seals one inner message for a peer and sends it; keeps it while there is no path or no session.
     /// `false`: it cannot be sent.
-    pub(super) fn send_plain(&mut self, now: Now, peer: PeerRef, plaintext: &[u8], via: Option<&PathKey>) -> bool {
-        let Some(state) = self.peers.entry(peer) else {
+    pub(super) fn send_plain(&mut self, now: Now, peer: PeerRef, plaintext: &[u8], via: Option<&Via>) -> bool {
+        self.send_sealed(now, peer, plaintext, via, Class::Interactive).is_some_and(|_| true)
+    }
+
+    /// The same for a class of traffic. Returns the path it went; `None`: it cannot be sent, `Some(None)`: it waits.
+    pub(super) fn send_sealed(
+        &mut self,
+        now: Now,
+        peer: PeerRef,
+        plaintext: &[u8],
+        via: Option<&Via>,
+        class: Class,
+    ) -> Option<Option<PathKey>> {
+        let Some(state) = self.peers.hot_entry(peer) else {
             self.counters.queue_full = self.counters.queue_full.saturating_add(1);
-            return false;
+            return None;
         };
         if state.last_traffic_us == 0 {
             state.last_traffic_us = now.mono_us;
         }
-        let Some(primary) = state.primary() else {
+        let Some(via) = via.copied().or_else(|| state.via_for(class)) else {
             if !state.wait(plaintext) {
                 self.counters.queue_full = self.counters.queue_full.saturating_add(1);
             }
+            self.peers.mark(peer);
             self.want_circuits(now, peer);
-            return true;
+            return Some(None);
         };
-        let via = via.and_then(|key| state.via(key)).unwrap_or(primary);
         // One buffer from the relay header to the tag: this is the path of every packet.
         let overhead = via.header_len().saturating_add(RECORD_OVERHEAD);
         let mut datagram = Vec::with_capacity(plaintext.len().saturating_add(overhead));
         via.push_header(&mut datagram);
         match self.sessions.seal_into(now, self.rng.as_mut(), &peer, plaintext, &mut datagram) {
             SealStatus::Sealed => {
+                let outer = u16::try_from(plaintext.len()).unwrap_or(u16::MAX).saturating_add(via.overhead());
+                let is_active = state.is_active(now);
+                let path = state.paths.get_mut(&via.key);
+                let due = path.and_then(|path| path.sent(now, outer, is_active));
+                if let Some(due) = due.filter(|due| state.scheduled_us.is_none_or(|scheduled| *due < scheduled)) {
+                    self.peers.ensure(&peer, due);
+                }
                 self.outbox.datagram(via.to, datagram);
-                true
+                Some(Some(via.key))
             }
-            SealStatus::Queued => true,
+            SealStatus::Queued => Some(None),
             SealStatus::NoPeer | SealStatus::Refused(_) => {
                 self.counters.rx_refused = self.counters.rx_refused.saturating_add(1);
-                false
+                None
             }
         }
     }
@@ -66,77 +87,95 @@ impl Node {
         }
     }
 
-    /// Sends an end-to-end frame over a path, or over the primary one.
-    pub(super) fn send_frame(&mut self, peer: &PeerRef, via: Option<&PathKey>, frame: &[u8]) {
-        let Some(state) = self.peers.get(peer) else { return };
-        if let Some(via) = via.and_then(|key| state.via(key)).or_else(|| state.primary()) {
-            self.outbox.datagram(via.to, via.wrap(frame));
-        }
-    }
-
     /// A frame the session table made by itself. The first initiation to a peer goes out on every open path: none has been
     /// measured yet, one may be dead, and the answer comes back on the fastest that is not.
     pub(super) fn send_own_frame(&mut self, peer: &PeerRef, frame: &[u8]) {
-        let initiation = frame.first() == Some(&(FrameKind::HandshakeInit as u8));
-        if !initiation || self.sessions.info(peer).is_some() {
-            self.send_frame(peer, None, frame);
-            return;
-        }
         let Some(state) = self.peers.get(peer) else { return };
-        let open: Vec<Via> = state.paths.keys().filter_map(|key| state.via(key)).take(MAX_RELAYS_USED).collect();
+        let initiation = frame.first() == Some(&(FrameKind::HandshakeInit as u8));
+        let open: Vec<Via> = if initiation && self.sessions.info(peer).is_none() {
+            state.paths.iter().filter_map(|(key, path)| path.via(key)).take(MAX_RELAYS_USED).collect()
+        } else {
+            state.primary().into_iter().collect()
+        };
         for via in open {
             self.outbox.datagram(via.to, via.wrap(frame));
         }
     }
 
-    /// One frame that came over a path of ours.
+    /// One frame that came over a circuit of ours.
     pub(super) fn session_frame(&mut self, now: Now, expected: PeerRef, via: &Via, frame: &mut [u8]) {
+        self.open_frame(now, Some(expected), via, frame);
+    }
+
+    /// One end-to-end frame without a relay header. Nothing moves because of where it came from: an authentic one from an address
+    /// that is no path yet makes us probe there, and only the answer makes it one. `false`: no frame of ours.
+    pub(super) fn direct_frame(&mut self, now: Now, from: Endpoint, frame: &mut [u8]) -> bool {
+        let Endpoint::Udp { port, addr } = from else { return false };
+        self.open_frame(now, None, &Via::direct(port, addr), frame)
+    }
+
+    fn open_frame(&mut self, now: Now, expected: Option<PeerRef>, via: &Via, frame: &mut [u8]) -> bool {
+        let len = frame.len().saturating_add(via.header_len());
+        let is_expected = |peer: &PeerRef| expected.is_none_or(|expected| expected == *peer);
         match self.sessions.handle_frame(now, self.rng.as_mut(), &via.source(), frame) {
-            FrameOutcome::Inner { peer, plaintext } if peer == expected => {
-                self.heard(now, &peer, &via.key);
+            FrameOutcome::Inner { peer, plaintext } if is_expected(&peer) => {
+                self.heard(now, peer, via, len);
                 if let Some(plaintext) = frame.get(plaintext) {
-                    self.inner_received(now, peer, &via.key, plaintext);
+                    self.inner_received(now, peer, via, len, plaintext);
                 }
+                true
             }
-            FrameOutcome::Established { peer } | FrameOutcome::Accepted { peer } if peer == expected => {
-                self.heard(now, &peer, &via.key);
+            FrameOutcome::Established { peer } | FrameOutcome::Accepted { peer } if is_expected(&peer) => {
+                self.heard(now, peer, via, len);
+                true
             }
-            FrameOutcome::Reply(bytes) => self.outbox.datagram(via.to, via.wrap(&bytes)),
-            FrameOutcome::CookieTaken { .. } => {}
+            FrameOutcome::Reply(bytes) => {
+                self.outbox.datagram(via.to, via.wrap(&bytes));
+                true
+            }
+            FrameOutcome::CookieTaken { .. } => true,
             // The relay put a frame on the circuit of another peer. It is authentic, but who mixes up circuits is not to be helped.
             FrameOutcome::Inner { .. }
             | FrameOutcome::Established { .. }
             | FrameOutcome::Accepted { .. }
             | FrameOutcome::Drop(_) => {
                 self.counters.rx_refused = self.counters.rx_refused.saturating_add(1);
+                true
             }
         }
     }
 
-    /// Something authentic came over a path: it works.
-    fn heard(&mut self, now: Now, peer: &PeerRef, key: &PathKey) {
-        if let Some(state) = self.peers.get_mut(peer)
-            && let Some(path) = state.paths.get_mut(key)
-            && path.lost > 0
-        {
-            path.lost = 0;
-            state.choose(now);
+    /// Something authentic came over a path, or from where there is none yet.
+    fn heard(&mut self, now: Now, peer: PeerRef, via: &Via, len: usize) {
+        let Some(state) = self.peers.hot_entry(peer) else { return };
+        match state.paths.get_mut(&via.key) {
+            Some(path) => path.heard(now, len),
+            None => self.probe_back(now, peer, via),
         }
     }
 
-    fn inner_received(&mut self, now: Now, peer: PeerRef, key: &PathKey, plaintext: &[u8]) {
+    fn inner_received(&mut self, now: Now, peer: PeerRef, via: &Via, len: usize, plaintext: &[u8]) {
         match Inner::parse(plaintext) {
             Ok(Inner::Ip(packet)) => self.packet_from_peer(now, peer, packet),
+            Ok(Inner::Part(part)) => {
+                let whole = self.peers.hot(&peer).and_then(|state| state.parts.add(&part));
+                if let Some(packet) = whole.filter(|packet| packet.first().is_some_and(|first| is_ip(*first))) {
+                    self.packet_from_peer(now, peer, &packet);
+                }
+            }
             Ok(Inner::Keepalive { heads_digest }) => self.digest_from_peer(now, peer, &heads_digest),
             Ok(Inner::Heads(heads)) => self.heads_from_peer(now, peer, &heads),
             Ok(Inner::Pull(ranges)) => self.pull_by_peer(now, peer, &ranges),
             Ok(Inner::EntryFragment(fragment)) => self.fragment_from_peer(now, peer, &fragment),
             Ok(Inner::Ping { id, t }) => {
                 if let Ok(answer) = (Inner::Pong { id, t }).to_vec() {
-                    self.send_plain(now, peer, &answer, Some(key));
+                    self.send_plain(now, peer, &answer, Some(via));
                 }
             }
-            Ok(Inner::Pong { id, .. }) => self.pong(now, peer, key, id),
+            Ok(Inner::Pong { id, .. }) => self.pong(now, peer, via, id),
+            Ok(Inner::Probe { id, .. }) => self.probe_from_peer(now, peer, via, len, id),
+            Ok(Inner::ProbeAck(ack)) => self.probe_answered(now, peer, via, &ack),
+            Ok(Inner::Candidates(candidates)) => self.candidates_from_peer(now, peer, candidates),
             Err(_) => self.counters.rx_refused = self.counters.rx_refused.saturating_add(1),
         }
     }
@@ -193,18 +232,18 @@ impl Node {
         let Some(served) = self.links.get(relay) else { return };
         let Some((link, _)) = served.up().filter(|_| served.bind.is_bound()) else { return };
         let mut ask = Vec::new();
-        for (peer, state) in self.peers.iter_mut() {
+        let key = PathKey::relay(*relay);
+        for (peer, state) in self.peers.iter() {
             let here = only.is_none_or(|network| *network == peer.network) && served.is_attached(&peer.network);
-            let key = PathKey::relay(*relay);
             let open = state.via(&key).is_some();
             let used =
                 state.has_waiting() || (state.last_traffic_us > 0 && now.since(state.last_traffic_us) < RECENT_US);
             if here && (open || used) {
-                let _ = state.want(now, key);
                 ask.push(*peer);
             }
         }
         for peer in ask {
+            let _ = self.peers.get_mut(&peer).map(|state| state.want(now, key));
             self.outbox
                 .send(link, ControlMessage::CircuitOpen { network: peer.network, peer: peer.node, via: Vec::new() });
         }
@@ -241,8 +280,14 @@ impl Node {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         let waiting = state.take_waiting();
         let idle = waiting.is_empty();
-        for packet in waiting {
-            self.send_plain(now, peer, &packet, None);
+        self.settle_peers(now);
+        let sizes = self.peers.get(&peer).map_or(Sizes::whole(self.mtu), |state| state.sizes(self.mtu));
+        for plaintext in waiting {
+            if plaintext.first().is_some_and(|first| is_ip(*first)) {
+                self.packet_to_peer(now, peer, &plaintext, &sizes);
+            } else {
+                self.send_plain(now, peer, &plaintext, None);
+            }
         }
         if idle && self.sessions.info(&peer).is_none() && self.probes.wants(&peer) {
             let _ = self.sessions.initiate(now, self.rng.as_mut(), &peer);
@@ -272,50 +317,40 @@ impl Node {
             _ => REFUSED_PAUSE_US,
         };
         self.peers.closed(now, &peer, &key, pause);
-        self.probes.path_closed(&peer, &key);
     }
 
     // ---- timers
 
     pub(super) fn peers_timeout(&mut self, now: Now) {
-        let mut keepalives = Vec::new();
-        let mut pulls = Vec::new();
-        let mut idle = Vec::new();
-        let mut wants = Vec::new();
-        for (peer, state) in self.peers.iter_mut() {
-            let quiet = now.since(state.last_traffic_us);
-            if state.keepalive_us.is_some_and(|due| due <= now.mono_us) {
-                state.keepalive_us = None;
-                if quiet < RECENT_US {
-                    keepalives.push(*peer);
-                }
-            }
-            if state.sync.check_us.is_some_and(|due| due <= now.mono_us) {
-                pulls.push(*peer);
-            }
-            if state.has_waiting() {
-                wants.push(*peer);
-            } else if quiet >= IDLE_US {
-                idle.push(*peer);
-            }
+        for _ in 0..BATCH {
+            let Some(peer) = self.peers.take_due(now) else { return };
+            self.peer_timeout(now, peer);
         }
-        for peer in keepalives {
-            if self.sessions.info(&peer).is_some() {
-                self.send_keepalive(now, peer);
-            }
+    }
+
+    fn peer_timeout(&mut self, now: Now, peer: PeerRef) {
+        let Some(state) = self.peers.get_mut(&peer) else { return };
+        let quiet = now.since(state.last_traffic_us);
+        if !state.has_waiting() && quiet >= IDLE_US {
+            self.give_back(peer);
+            return;
         }
-        for peer in pulls {
+        let keepalive = state.keepalive_us.take_if(|due| *due <= now.mono_us).is_some() && quiet < RECENT_US;
+        let pull = state.sync.check_us.is_some_and(|due| due <= now.mono_us);
+        let wants = state.has_waiting();
+        if keepalive && self.sessions.info(&peer).is_some() {
+            self.send_keepalive(now, peer);
+        }
+        if pull {
             self.pull_from_peer(now, peer);
         }
-        for peer in wants {
+        if wants {
             self.want_circuits(now, peer);
             if let Some(state) = self.peers.get_mut(&peer) {
                 state.defer_wants(now);
             }
         }
-        for peer in idle {
-            self.give_back(peer);
-        }
+        self.run_paths(now, peer);
     }
 
     /// Closes the circuits of a peer nobody talks to any more. Its session keys stay with the session table.
@@ -328,14 +363,5 @@ impl Node {
                     .send(link, ControlMessage::CircuitClosed { network, peer, via: Vec::new(), label: 0, reason });
             }
         }
-    }
-
-    pub(super) fn next_peer_due(&self) -> Option<u64> {
-        let due = |state: &super::peers::Peer| {
-            let retry = if state.has_waiting() { state.next_want() } else { None };
-            let idle = Some(state.last_traffic_us.saturating_add(IDLE_US)).filter(|_| !state.has_waiting());
-            [state.keepalive_us, state.sync.check_us, retry, idle].into_iter().flatten().min()
-        };
-        self.peers.iter().filter_map(|(_, state)| due(state)).min()
     }
 }

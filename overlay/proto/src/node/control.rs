@@ -42,7 +42,7 @@ impl Node {
             self.close_link(now, link);
         }
         for relay in unwanted {
-            self.peers.forget_relay(now, &relay);
+            self.peers.forget_relay(&relay);
         }
         self.attach_wanted(now);
         self.dial(now);
@@ -93,7 +93,7 @@ impl Node {
         if let Some(server) = &mut self.relay {
             server.handle_dialled_up(link, relay, remote, carrier);
         }
-        self.peers.set_suspect(now, &relay, false);
+        self.peers.set_suspect(&relay, false);
         self.attach_wanted(now);
         self.request_joins(now, Some(relay));
     }
@@ -125,7 +125,7 @@ impl Node {
     pub(super) fn link_gone(&mut self, now: Now, link: LinkId) {
         if let Some(relay) = self.links.link_down(now, link) {
             // Its circuits still carry frames for a while, but nobody would tell us when they end.
-            self.peers.set_suspect(now, &relay, true);
+            self.peers.set_suspect(&relay, true);
             if let Some(server) = &mut self.relay {
                 server.handle_dialled_down(now, link);
             }

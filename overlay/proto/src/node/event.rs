@@ -6,6 +6,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use netflow_wire::{InviteId, NetworkId, NodeId};
 
 use crate::endpoint::{Endpoint, Hops, PathKey, PortId};
+use crate::path::Class;
 
 /// What happened, for the shell (TUNs, routes) and for people.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -74,6 +75,19 @@ pub enum Event {
         network: NetworkId,
         /// The peer.
         node: NodeId,
+    },
+    /// A class of traffic takes another path to a peer.
+    PathChanged {
+        /// The network.
+        network: NetworkId,
+        /// The peer.
+        node: NodeId,
+        /// What takes it.
+        class: Class,
+        /// The path.
+        path: PathInfo,
+        /// Why, for people.
+        reason: String,
     },
     /// An answer to one probe of `Node::ping`.
     PingReply {
@@ -161,6 +175,12 @@ pub enum PathInfo {
 }
 
 impl PathInfo {
+    /// Is there no relay on it?
+    #[must_use]
+    pub const fn is_direct(&self) -> bool {
+        matches!(self, Self::Direct { .. })
+    }
+
     /// The way a key and an endpoint describe.
     pub(super) const fn of(key: PathKey, endpoint: Endpoint) -> Self {
         match key {

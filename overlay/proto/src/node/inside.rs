@@ -2,9 +2,12 @@
 //! written to; source ownership and policy are checked on both ends.
 
 use netflow_wire::NetworkId;
+use netflow_wire::inner::Inner;
 
-use super::Node;
-use super::packet::too_big;
+use super::packet::{clamp_mss, fragment_v4, is_syn, too_big};
+use super::peer::Sizes;
+use super::{MIN_MTU, Node};
+use crate::path::{Class, classify};
 use crate::policy::Denied;
 use crate::session::PeerRef;
 use crate::time::Now;
@@ -28,21 +31,62 @@ impl Node {
                 return;
             }
         };
-        if packet.len() > usize::from(self.mtu) {
-            self.counters.tx_too_big = self.counters.tx_too_big.saturating_add(1);
-            if let Some(answer) = too_big(packet, self.mtu) {
-                self.outbox.inside(*id, answer);
+        let peer = PeerRef { network: *id, node };
+        let sizes = self.traffic(now, peer);
+        if packet.len() <= usize::from(sizes.mtu) {
+            self.packet_to_peer(now, peer, packet, &sizes);
+            return;
+        }
+        if let Some(fragments) = fragment_v4(packet, sizes.mtu) {
+            for fragment in fragments {
+                self.packet_to_peer(now, peer, &fragment, &sizes);
             }
             return;
         }
-        let peer = PeerRef { network: *id, node };
-        if let Some(state) = self.peers.entry(peer) {
-            state.last_traffic_us = now.mono_us;
-            state.keepalive_us.get_or_insert(now.after(super::circuits::KEEPALIVE_US));
+        self.counters.tx_too_big = self.counters.tx_too_big.saturating_add(1);
+        if let Some(answer) = too_big(packet, sizes.mtu) {
+            self.outbox.inside(*id, answer);
         }
-        if self.send_plain(now, peer, packet, None) {
+    }
+
+    /// A packet the peer's paths carry, whole or in two parts.
+    pub(super) fn packet_to_peer(&mut self, now: Now, peer: PeerRef, packet: &[u8], sizes: &Sizes) {
+        let class = classify(packet);
+        let mut clamped = Vec::new();
+        let packet = if is_syn(packet) {
+            clamped.extend_from_slice(packet);
+            clamp_mss(&mut clamped, sizes.clamp);
+            clamped.as_slice()
+        } else {
+            packet
+        };
+        let is_sent = if packet.len() > usize::from(sizes.whole) {
+            self.send_large(now, peer, packet, class)
+        } else {
+            self.send_sealed(now, peer, packet, None, class).is_some()
+        };
+        if is_sent {
             self.counters.tx_packets = self.counters.tx_packets.saturating_add(1);
         }
+    }
+
+    /// A packet that some path of the peer does not carry whole: in two parts, if this one does not. What is larger than every link
+    /// must carry goes whole: it is within what is hoped for while the path's size is being found, and lost if that fails.
+    fn send_large(&mut self, now: Now, peer: PeerRef, packet: &[u8], class: Class) -> bool {
+        let parts = self.peers.hot(&peer).and_then(|state| {
+            let via = state.via_for(class)?;
+            let capacity = usize::from(state.paths.get(&via.key)?.capacity(&via));
+            let fits = packet.len() <= capacity || packet.len() > usize::from(MIN_MTU);
+            if fits { None } else { Some((via, state.parts.cut(packet, capacity)?)) }
+        });
+        let Some((via, parts)) = parts else { return self.send_sealed(now, peer, packet, None, class).is_some() };
+        for part in parts {
+            let Ok(plaintext) = Inner::Part(part).to_vec() else { return false };
+            if self.send_sealed(now, peer, &plaintext, Some(&via), class).is_none() {
+                return false;
+            }
+        }
+        true
     }
 
     /// One IP packet that came out of the session with a peer.
@@ -63,11 +107,10 @@ impl Node {
                 return;
             }
         }
-        if let Some(state) = self.peers.get_mut(&peer) {
-            state.last_traffic_us = now.mono_us;
-            state.keepalive_us.get_or_insert(now.after(super::circuits::KEEPALIVE_US));
-        }
+        let sizes = self.traffic(now, peer);
         self.counters.rx_packets = self.counters.rx_packets.saturating_add(1);
-        self.outbox.inside(peer.network, packet.to_vec());
+        let mut packet = packet.to_vec();
+        clamp_mss(&mut packet, sizes.clamp);
+        self.outbox.inside(peer.network, packet);
     }
 }

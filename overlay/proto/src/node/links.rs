@@ -265,6 +265,13 @@ impl Links {
         Some(node)
     }
 
+    /// Our address is another one, most likely: every relay is told at once.
+    pub(super) fn rebind(&mut self, now: Now) {
+        for relay in self.relays.values_mut() {
+            relay.bind.again(now);
+        }
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<u64> {
         self.relays.values().filter_map(RelayLink::next_due).min()
     }

@@ -1,8 +1,8 @@
 //! The whole node as a state machine: links, datagrams and packets in, [`Output`]s out (architecture.md, "The grammar of every core").
 //!
 //! Cut by the state each part owns: [`network`] a network and what of it is on disk, [`links`] control links to relays,
-//! [`peers`] paths to other members, [`probes`] measurements under way. On top of them, by what they do: `control` (messages
-//! of relays), `sync` (logs), `join`, `circuits` (paths and handshakes), `inside` (packets), `commands` and `queries`.
+//! [`peers`] and [`peer`] who traffic goes to, [`paths`] how, [`probes`] pings under way. On top of them, by what they do: `control` (messages
+//! of relays), `sync` (logs), `join`, `circuits` (frames and handshakes), `measure` (paths), `inside` (packets), `commands` and `queries`.
 
 mod api;
 mod circuits;
@@ -15,10 +15,14 @@ mod fragments;
 mod inside;
 mod join;
 mod links;
+mod measure;
 mod members;
 mod network;
 mod outbox;
 mod packet;
+mod parts;
+mod paths;
+mod peer;
 mod peers;
 mod probes;
 mod queries;
@@ -75,6 +79,7 @@ pub struct Node {
     sessions: SessionTable,
     peers: Peers,
     probes: Probes,
+    knocks: measure::Knocks,
     local: LocalNet,
     relay: Option<RelayServer>,
     relay_config: Option<RelayConfig>,
@@ -176,7 +181,7 @@ impl Node {
     /// When [`Node::handle_timeout`] is due, in [`Now::mono_us`].
     pub fn poll_timeout(&self) -> Option<u64> {
         let relay = self.relay.as_ref().and_then(RelayServer::poll_timeout);
-        let own = [self.links.poll_timeout(), self.next_join_due(), self.next_peer_due(), self.next_probe_due()];
+        let own = [self.links.poll_timeout(), self.next_join_due(), self.peers.next_due(), self.next_probe_due()];
         own.into_iter().chain([relay, self.sessions.poll_timeout()]).flatten().min()
     }
 
@@ -196,12 +201,10 @@ impl Node {
                     None => false,
                 },
                 FrameKind::RelayChallenge | FrameKind::RelayBound => self.bind_frame(now, from, kind, datagram),
-                // No direct paths yet: a session frame without a circuit comes from nobody we talk to.
-                FrameKind::HandshakeInit
-                | FrameKind::HandshakeResponse
-                | FrameKind::CookieReply
-                | FrameKind::Data
-                | FrameKind::ReachProbe => false,
+                FrameKind::HandshakeInit | FrameKind::HandshakeResponse | FrameKind::CookieReply | FrameKind::Data => {
+                    self.direct_frame(now, from, datagram)
+                }
+                FrameKind::ReachProbe => false,
                 FrameKind::RelayEcho => match &mut self.relay {
                     Some(relay) => relay.handle_frame(now, from, kind, datagram, self.rng.as_mut()),
                     None => false,
@@ -234,7 +237,8 @@ impl Node {
     /// Does the work that an input left behind, until nothing is left.
     fn settle(&mut self, now: Now) {
         for _ in 0..MAX_ROUNDS {
-            if !(self.settle_relay(now) | self.settle_sessions(now) | self.settle_local(now)) {
+            let busy = self.settle_relay(now) | self.settle_sessions(now) | self.settle_local(now);
+            if !(busy | self.settle_peers(now)) {
                 break;
             }
         }

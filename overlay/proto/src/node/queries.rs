@@ -13,6 +13,7 @@ use super::links::Attachment;
 use super::network::{Network, Phase};
 use crate::endpoint::PathKey;
 use crate::netlog::{Invite, InviteStatus};
+use crate::path::Class;
 use crate::policy::Policy;
 use crate::relay::RelayServer;
 use crate::session::{PeerRef, SessionInfo, Suite};
@@ -157,7 +158,7 @@ impl Node {
             let primary = paths.and_then(|state| state.primary());
             let describe = |key: &PathKey| {
                 let via = paths?.via(key)?;
-                Some((PathInfo::of(via.key, via.to), paths?.paths.get(key)?.rtt_us))
+                Some((PathInfo::of(via.key, via.to), paths?.paths.get(key)?.metrics.rtt.smoothed_us()))
             };
             let used = primary.and_then(|via| describe(&via.key));
             let others = paths.into_iter().flat_map(|state| state.paths.keys());
@@ -170,7 +171,7 @@ impl Node {
                 session: session.map(|info| session_info(now, &info)),
                 rtt_us: used.as_ref().and_then(|(_, rtt)| *rtt),
                 path: used.map(|(path, _)| path),
-                reason: paths.map_or("no path", |state| state.reason).to_owned(),
+                reason: paths.map_or("no path", |state| state.reason(Class::Interactive)).to_owned(),
                 alternatives: others.collect(),
             });
         }

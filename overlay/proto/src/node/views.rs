@@ -6,6 +6,7 @@ use ipnet::Ipv4Net;
 use netflow_wire::{InviteId, NetworkId, NodeId, RelayInfo, Tier};
 
 use super::event::{NetworkPlan, PathInfo};
+use crate::path::Class;
 use crate::relay::Quota;
 use crate::session::PqMode;
 
@@ -255,4 +256,52 @@ pub struct PeerSession {
     pub rx_bytes: u64,
     /// Microseconds since something authentic arrived.
     pub idle_us: Option<u64>,
+}
+
+/// How a path stands, for people; the better, the earlier.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum PathState {
+    /// Carries traffic.
+    Used,
+    /// Ready, and kept so: the next one when the first dies.
+    Warm,
+    /// Ready.
+    Open,
+    /// Silent under traffic; being probed.
+    Suspect,
+    /// Was dead; begins to answer.
+    Recovering,
+    /// Does not answer.
+    Dead,
+}
+
+/// One path in `netctl path`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PathReport {
+    /// Which.
+    pub path: PathInfo,
+    /// How it stands.
+    pub state: PathState,
+    /// The control link of its first relay is down.
+    pub link_lost: bool,
+    /// The classes of traffic that take it, and why; empty: none.
+    pub reasons: Vec<(Class, String)>,
+    /// Smoothed round trip in microseconds.
+    pub rtt_us: Option<u64>,
+    /// Mean deviation of it in microseconds.
+    pub rtt_var_us: u64,
+    /// Smallest round trip of the last minutes in microseconds.
+    pub min_rtt_us: Option<u64>,
+    /// Share of frames lost, in parts per million.
+    pub loss_ppm: u32,
+    /// Most bits a second that passed over a stretch of the last minute; `None`: little was sent.
+    pub goodput_bps: Option<u64>,
+    /// Largest outer IP packet known to pass, in bytes.
+    pub outer_mtu: u16,
+    /// Largest inner packet that passes whole, in bytes.
+    pub inner_mtu: u16,
+    /// Price of a byte relative to other paths.
+    pub price: u64,
+    /// Microseconds since it was measured last.
+    pub measured_us: Option<u64>,
 }

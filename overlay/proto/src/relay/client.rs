@@ -124,6 +124,14 @@ impl BindClient {
         }
     }
 
+    /// Binds again as soon as timers run: the address of this node changed, most likely.
+    pub(crate) fn again(&mut self, now: Now) {
+        if self.ticket.is_some() {
+            self.tries = 0;
+            self.due_us = Some(now.mono_us);
+        }
+    }
+
     /// Repeats what was not answered, refreshes what is old.
     pub(crate) fn handle_timeout(&mut self, now: Now) -> Option<Vec<u8>> {
         if self.due_us.is_none_or(|due| due > now.mono_us) {

@@ -88,6 +88,18 @@ pub struct World {
     links: BTreeMap<u64, Link>,
     next_link: u64,
     pub weather: Weather,
+    /// Pairs of nodes between which no datagram passes.
+    pub cut: BTreeSet<(Id, Id)>,
+    /// One way between two nodes, where it is not the usual.
+    pub latency: BTreeMap<(Id, Id), u64>,
+    /// Outer IP packets above this vanish without a word.
+    pub underlay_mtu: usize,
+    /// Inner MTU of nodes started from now on.
+    pub inner_mtu: u16,
+    /// The next data frame the first node sends to a relay goes straight to the second one instead, from the first one's address.
+    pub divert: Option<(Id, Id)>,
+    /// Such a frame goes both ways.
+    pub divert_copies: bool,
     /// Every datagram put on the wire: sender, receiver address, bytes.
     pub capture: Vec<(Id, SocketAddr, Vec<u8>)>,
     pub keep_capture: bool,
@@ -107,6 +119,12 @@ impl World {
             links: BTreeMap::new(),
             next_link: 0,
             weather: Weather::default(),
+            cut: BTreeSet::new(),
+            latency: BTreeMap::new(),
+            underlay_mtu: 65_535,
+            inner_mtu: 1280,
+            divert: None,
+            divert_copies: false,
             capture: Vec::new(),
             keep_capture: false,
             messages: Vec::new(),
@@ -197,7 +215,7 @@ impl World {
             relay: sim.relay.clone(),
             pq: sim.pq,
             aes_hardware: id.is_multiple_of(2),
-            mtu: 1280,
+            mtu: self.inner_mtu,
         };
         let rng = ChaCha20Rng::seed_from_u64(sim.key_seed ^ (sim.starts << 32) ^ 0x5eed);
         sim.node = Some(Node::new(config, restored(&sim.journal), self.now, Box::new(rng)));
@@ -407,15 +425,31 @@ impl World {
         if self.keep_capture {
             self.capture.push((id, to, bytes.clone()));
         }
-        let from = self.sims[id].addr;
-        if self.sims[id].offline {
+        let (from, target) = (self.sims[id].addr, self.sims.iter().position(|sim| sim.addr == to));
+        let headers = if to.is_ipv4() { 28 } else { 48 };
+        if self.sims[id].offline || bytes.len() + headers > self.underlay_mtu {
             return;
         }
+        if let Some((_, receiver)) =
+            self.divert.filter(|(sender, _)| *sender == id && bytes[0] == 0x18 && bytes[8] == 0x13)
+        {
+            self.divert = None;
+            let (to, inner) = (self.sims[receiver].addr, bytes[8..].to_vec());
+            self.later(LATENCY, Delivery::Datagram { from, to, bytes: inner });
+            if !self.divert_copies {
+                return;
+            }
+        }
+        let pair = target.map(|target| (id.min(target), id.max(target)));
+        if pair.is_some_and(|pair| self.cut.contains(&pair)) {
+            return;
+        }
+        let latency = pair.and_then(|pair| self.latency.get(&pair).copied()).unwrap_or(LATENCY);
         let copies = 1 + u32::from(self.chance(self.weather.double_percent));
         for _ in 0..copies {
             if !self.chance(self.weather.loss_percent) {
                 let jitter = if self.weather.jitter_us == 0 { 0 } else { self.rng.next_u64() % self.weather.jitter_us };
-                self.later(LATENCY + jitter, Delivery::Datagram { from, to, bytes: bytes.clone() });
+                self.later(latency + jitter, Delivery::Datagram { from, to, bytes: bytes.clone() });
             }
         }
     }

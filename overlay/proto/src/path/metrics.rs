@@ -1,0 +1,259 @@
+//! What is measured on one path: round trip (RFC 6298), loss, goodput. All values come from answered probes of our own, so a
+//! peer can make its own paths look worse or better, and nobody else's.
+
+use crate::time::{MILLI_US, Now, SECOND_US};
+
+/// Shortest time after which a probe counts as lost: below it the jitter of a busy router decides.
+pub const MIN_TIMEOUT_US: u64 = 100 * MILLI_US;
+/// Timeout before anything was measured (RFC 6298, 2.1).
+const FIRST_TIMEOUT_US: u64 = SECOND_US;
+/// Longest timeout: a path that needs more is of no use.
+const MAX_TIMEOUT_US: u64 = 3 * SECOND_US;
+/// The smallest round trip is that of the last one to two of these: routes change.
+const MIN_RTT_WINDOW_US: u64 = 300 * SECOND_US;
+/// The highest goodput is that of the last two to three of these.
+const GOODPUT_WINDOW_US: u64 = 20 * SECOND_US;
+/// A stretch of traffic this long and this large says something about goodput; less says how much was asked for.
+const MIN_GOODPUT_US: u64 = 50 * MILLI_US;
+const MIN_GOODPUT_BYTES: u64 = 32 * 1024;
+/// Frames that weigh as much as all that was known before: one probe of a busy path compares a few hundred frames.
+const LOSS_MEMORY: u64 = 256;
+/// Weight of one lost or answered probe: 1/16.
+const PROBE_WEIGHT: i64 = 16;
+/// All of it, in parts per million.
+pub const ALL_PPM: u32 = 1_000_000;
+
+/// Round trip of a path.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rtt {
+    smoothed_us: Option<u64>,
+    var_us: u64,
+    min_us: [Option<u64>; 2],
+    window_us: u64,
+}
+
+impl Rtt {
+    /// One answered probe.
+    pub fn add(&mut self, now: Now, sample_us: u64) {
+        match self.smoothed_us {
+            None => {
+                self.smoothed_us = Some(sample_us);
+                self.var_us = sample_us / 2;
+            }
+            Some(old) => {
+                self.var_us = self.var_us - self.var_us / 4 + old.abs_diff(sample_us) / 4;
+                self.smoothed_us = Some(old - old / 8 + sample_us / 8);
+            }
+        }
+        let window = now.mono_us / MIN_RTT_WINDOW_US;
+        if window != self.window_us {
+            let [newest, _] = self.min_us;
+            self.min_us = [None, newest.filter(|_| window == self.window_us.saturating_add(1))];
+            self.window_us = window;
+        }
+        let [newest, _] = &mut self.min_us;
+        *newest = Some(newest.map_or(sample_us, |least| least.min(sample_us)));
+    }
+
+    /// Smoothed round trip in microseconds.
+    #[must_use]
+    pub const fn smoothed_us(&self) -> Option<u64> {
+        self.smoothed_us
+    }
+
+    /// Mean deviation in microseconds.
+    #[must_use]
+    pub const fn var_us(&self) -> u64 {
+        self.var_us
+    }
+
+    /// Smallest round trip of the last five to ten minutes with samples.
+    #[must_use]
+    pub fn min_us(&self) -> Option<u64> {
+        self.min_us.into_iter().flatten().min()
+    }
+
+    /// When a probe without answer counts as lost: `max(100 ms, 2 srtt + 4 rttvar)`, at most 3 s, and 1 s before the first sample.
+    #[must_use]
+    pub fn timeout_us(&self) -> u64 {
+        self.smoothed_us.map_or(FIRST_TIMEOUT_US, |srtt| {
+            srtt.saturating_mul(2).saturating_add(self.var_us.saturating_mul(4)).clamp(MIN_TIMEOUT_US, MAX_TIMEOUT_US)
+        })
+    }
+}
+
+/// Counters of a path at the moment a probe left; its answer brings the other end's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// When the probe left.
+    pub sent_us: u64,
+    /// Data frames sent on the path before it, the probe included; wraps.
+    pub tx_packets: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    at: Snapshot,
+    rx_packets: u32,
+    rx_bytes: u64,
+}
+
+/// Everything measured on one path.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Metrics {
+    /// Round trip.
+    pub rtt: Rtt,
+    loss_ppm: u32,
+    goodput_bps: [(u64, u64); 3],
+    seen: Option<Seen>,
+    answered_us: Option<u64>,
+}
+
+impl Metrics {
+    /// A probe was answered; `rx_*` are the counters of its answer.
+    pub fn answered(&mut self, now: Now, sent: Snapshot, rx_packets: u32, rx_bytes: u64) {
+        self.rtt.add(now, now.since(sent.sent_us));
+        self.answered_us = Some(now.mono_us);
+        self.note_probe(false);
+        if let Some(last) = self.seen {
+            // An answer that was overtaken says nothing new.
+            if sent.sent_us < last.at.sent_us {
+                return;
+            }
+            self.compare(now, &last, sent, rx_packets, rx_bytes);
+        }
+        // Zero: the other end does not count this path yet.
+        self.seen = (rx_packets != 0).then_some(Seen { at: sent, rx_packets, rx_bytes });
+    }
+
+    fn compare(&mut self, now: Now, last: &Seen, sent: Snapshot, rx_packets: u32, rx_bytes: u64) {
+        let tx = sent.tx_packets.wrapping_sub(last.at.tx_packets);
+        let rx = rx_packets.wrapping_sub(last.rx_packets);
+        let Some(bytes) = rx_bytes.checked_sub(last.rx_bytes) else { return };
+        // The other end began to count anew, or frames were overtaken by the probe before: neither is loss.
+        if tx == 0 || rx > tx.saturating_mul(2).saturating_add(64) {
+            return;
+        }
+        let lost = u64::from(tx.saturating_sub(rx));
+        let sample = lost.saturating_mul(u64::from(ALL_PPM)) / u64::from(tx);
+        let weight = u64::from(tx);
+        let mixed = (u64::from(self.loss_ppm) * LOSS_MEMORY + sample * weight) / (LOSS_MEMORY + weight);
+        self.loss_ppm = u32::try_from(mixed).unwrap_or(ALL_PPM).min(ALL_PPM);
+        let over_us = sent.sent_us.saturating_sub(last.at.sent_us);
+        if over_us >= MIN_GOODPUT_US && bytes >= MIN_GOODPUT_BYTES {
+            self.note_goodput(now, bytes.saturating_mul(8).saturating_mul(SECOND_US) / over_us);
+        }
+    }
+
+    fn note_goodput(&mut self, now: Now, bps: u64) {
+        let window = now.mono_us / GOODPUT_WINDOW_US;
+        let [newest, middle, oldest] = &mut self.goodput_bps;
+        if newest.0 != window {
+            (*oldest, *middle, *newest) = (*middle, *newest, (window, 0));
+        }
+        newest.1 = newest.1.max(bps);
+    }
+
+    /// A small probe was not answered in time.
+    pub const fn lost(&mut self) {
+        self.note_probe(true);
+    }
+
+    const fn note_probe(&mut self, lost: bool) {
+        let target = if lost { ALL_PPM as i64 } else { 0 };
+        let next = self.loss_ppm as i64 + (target - self.loss_ppm as i64) / PROBE_WEIGHT;
+        // Both ends of the interpolation lie within 0..=ALL_PPM.
+        self.loss_ppm = next.unsigned_abs() as u32;
+    }
+
+    /// Share of frames lost, in parts per million.
+    #[must_use]
+    pub const fn loss_ppm(&self) -> u32 {
+        self.loss_ppm
+    }
+
+    /// Most bits a second that arrived over a stretch of the last minute: a lower bound of what the path carries. `None`: little was sent.
+    #[must_use]
+    pub fn goodput_bps(&self, now: Now) -> Option<u64> {
+        let window = now.mono_us / GOODPUT_WINDOW_US;
+        let recent = self.goodput_bps.iter().filter(|(of, bps)| *bps > 0 && window.saturating_sub(*of) <= 2);
+        recent.map(|(_, bps)| *bps).max()
+    }
+
+    /// Microseconds since a probe was answered; `None`: never.
+    #[must_use]
+    pub fn age_us(&self, now: Now) -> Option<u64> {
+        self.answered_us.map(|at| now.since(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(mono_us: u64) -> Now {
+        Now { mono_us, unix_s: 0 }
+    }
+
+    #[test]
+    fn the_round_trip_follows_rfc_6298() {
+        let mut rtt = Rtt::default();
+        assert_eq!(rtt.timeout_us(), SECOND_US);
+        rtt.add(at(0), 80_000);
+        assert_eq!((rtt.smoothed_us(), rtt.var_us()), (Some(80_000), 40_000));
+        rtt.add(at(1), 160_000);
+        assert_eq!((rtt.smoothed_us(), rtt.var_us()), (Some(90_000), 50_000));
+        assert_eq!(rtt.timeout_us(), 380_000);
+        assert_eq!(rtt.min_us(), Some(80_000));
+    }
+
+    #[test]
+    fn the_smallest_round_trip_is_forgotten_when_the_route_changed_long_ago() {
+        let mut rtt = Rtt::default();
+        rtt.add(at(0), 10_000);
+        rtt.add(at(MIN_RTT_WINDOW_US), 50_000);
+        assert_eq!(rtt.min_us(), Some(10_000));
+        rtt.add(at(2 * MIN_RTT_WINDOW_US), 50_000);
+        assert_eq!(rtt.min_us(), Some(50_000));
+    }
+
+    #[test]
+    fn frames_that_never_arrived_show_as_loss_and_those_that_did_as_goodput() {
+        let mut metrics = Metrics::default();
+        let (mut tx, mut rx, mut bytes) = (0u32, 0u32, 0u64);
+        for step in 0..50u64 {
+            tx = tx.wrapping_add(1_000);
+            rx = rx.wrapping_add(900);
+            bytes += 900 * 1_250;
+            let sent = Snapshot { sent_us: step * 100_000, tx_packets: tx };
+            metrics.answered(at(step * 100_000 + 20_000), sent, rx, bytes);
+        }
+        assert!((60_000..=100_000).contains(&metrics.loss_ppm()), "{} ppm", metrics.loss_ppm());
+        assert_eq!(metrics.goodput_bps(at(5_000_000)), Some(900 * 1_250 * 8 * 10));
+        assert_eq!(metrics.goodput_bps(at(120_000_000)), None, "a minute later it is history");
+    }
+
+    #[test]
+    fn a_peer_that_counts_anew_is_not_taken_for_loss() {
+        let mut metrics = Metrics::default();
+        metrics.answered(at(1_000), Snapshot { sent_us: 0, tx_packets: 5_000 }, 5_000, 9_000_000);
+        metrics.answered(at(2_000), Snapshot { sent_us: 1_500, tx_packets: 5_010 }, 3, 4_000);
+        assert_eq!(metrics.loss_ppm(), 0);
+        metrics.answered(at(3_000), Snapshot { sent_us: 2_500, tx_packets: 5_020 }, 13, 5_000);
+        assert_eq!(metrics.loss_ppm(), 0);
+    }
+
+    proptest! {
+        /// Whatever a peer claims, the numbers stay in range and nothing overflows.
+        #[test]
+        fn hostile_counters_do_no_harm(acks in proptest::collection::vec(any::<(u64, u32, u32, u64)>(), 0..50)) {
+            let mut metrics = Metrics::default();
+            for (sent_us, tx_packets, rx_packets, rx_bytes) in acks {
+                metrics.answered(at(sent_us.saturating_add(5)), Snapshot { sent_us, tx_packets }, rx_packets, rx_bytes);
+                prop_assert!(metrics.loss_ppm() <= ALL_PPM);
+                prop_assert!((MIN_TIMEOUT_US..=MAX_TIMEOUT_US).contains(&metrics.rtt.timeout_us()));
+            }
+        }
+    }
+}

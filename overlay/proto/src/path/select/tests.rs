@@ -1,0 +1,159 @@
+use proptest::prelude::*;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+
+use super::*;
+
+fn at(mono_us: u64) -> Now {
+    Now { mono_us, unix_s: 0 }
+}
+
+fn rng() -> ChaCha20Rng {
+    ChaCha20Rng::seed_from_u64(7)
+}
+
+const fn offer(key: u8, relays: u8, rtt_ms: u64) -> Offer<u8> {
+    let rtt_us = Some(rtt_ms * MILLI_US);
+    Offer { key, relays, standing: Standing::Good, rtt_us, loss_ppm: 0, goodput_bps: None, price: relays as u64 }
+}
+
+/// A chooser that has used `key` for a minute.
+fn using(key: u8, offers: &[Offer<u8>]) -> Chooser<u8> {
+    let mut chooser = Chooser::default();
+    let only: Vec<Offer<u8>> = offers.iter().filter(|offer| offer.key == key).copied().collect();
+    chooser.choose(at(0), &only, &mut rng());
+    assert_eq!(chooser.current(Class::Interactive), Some(key));
+    chooser
+}
+
+fn after_a_minute(key: u8, class: Class, offers: &[Offer<u8>]) -> u8 {
+    let mut chooser = using(key, offers);
+    chooser.choose(at(60 * SECOND_US), offers, &mut rng());
+    chooser.current(class).unwrap()
+}
+
+#[test]
+fn a_worse_direct_path_loses_to_a_better_relay() {
+    let offers = [offer(0, 0, 80), offer(1, 1, 30)];
+    assert_eq!(after_a_minute(0, Class::Interactive, &offers), 1);
+    assert_eq!(after_a_minute(1, Class::Interactive, &offers), 1);
+    let mut lossy = [offer(0, 0, 30), offer(1, 1, 30)];
+    lossy[0].loss_ppm = 80_000;
+    assert_eq!(after_a_minute(1, Class::Interactive, &lossy), 1);
+    assert_eq!(after_a_minute(0, Class::Bulk, &lossy), 1);
+}
+
+#[test]
+fn among_near_equals_direct_beats_relayed_and_fewer_relays_beat_more() {
+    let offers = [offer(0, 0, 42), offer(1, 1, 40), offer(2, 2, 39)];
+    for class in [Class::Interactive, Class::Bulk] {
+        assert_eq!(after_a_minute(2, class, &offers), 0);
+        assert_eq!(after_a_minute(2, class, &offers[1..]), 1);
+    }
+}
+
+#[test]
+fn a_direct_path_is_taken_at_once_while_one_relay_is_not_left_for_another_in_the_first_seconds() {
+    let relays = [offer(1, 1, 90), offer(2, 1, 30)];
+    let mut chooser = using(1, &relays);
+    assert!(!chooser.choose(at(SECOND_US), &relays, &mut rng()));
+    let with_direct = [relays[0], relays[1], offer(0, 0, 25)];
+    assert!(chooser.choose(at(2 * SECOND_US), &with_direct, &mut rng()));
+    assert_eq!(chooser.current(Class::Bulk), Some(0));
+    assert!(chooser.reason(Class::Bulk).starts_with("direct, 25.0 ms"), "{}", chooser.reason(Class::Bulk));
+}
+
+#[test]
+fn a_dead_path_is_left_at_once_and_again_and_again() {
+    let mut chooser = using(0, &[offer(0, 0, 20), offer(1, 1, 30)]);
+    for step in 0..20u64 {
+        let mut offers = [offer(0, 0, 20), offer(1, 1, 30)];
+        offers[usize::from(step % 2 == 1)].standing = Standing::Dead;
+        assert!(chooser.choose(at(step), &offers, &mut rng()), "step {step}");
+        assert_eq!(chooser.current(Class::Interactive), Some(u8::from(step % 2 == 0)));
+    }
+}
+
+#[test]
+fn each_class_gets_what_it_asks_for() {
+    let mut fast = offer(1, 1, 20);
+    (fast.price, fast.goodput_bps) = (9, Some(20_000_000));
+    let mut wide = offer(2, 1, 60);
+    (wide.price, wide.goodput_bps) = (5, Some(400_000_000));
+    let mut cheap = offer(3, 1, 200);
+    (cheap.price, cheap.goodput_bps) = (1, Some(5_000_000));
+    let offers = [fast, wide, cheap];
+    for (class, key) in [(Class::Interactive, 1), (Class::Bulk, 2), (Class::Cheap, 3)] {
+        assert_eq!(after_a_minute(if key == 1 { 2 } else { 1 }, class, &offers), key, "{}", class.name());
+    }
+}
+
+#[test]
+fn when_a_relay_dies_its_users_spread_over_the_others() {
+    let offers: Vec<Offer<u8>> = (1..=4).map(|key| offer(key, 1, 40 + u64::from(key))).collect();
+    let mut counts = [0u32; 5];
+    let mut rng = rng();
+    for _ in 0..1_000 {
+        let mut chooser = using(1, &offers);
+        let mut now = offers.clone();
+        now[0].standing = Standing::Dead;
+        chooser.choose(at(1), &now, &mut rng);
+        counts[usize::from(chooser.current(Class::Interactive).unwrap())] += 1;
+    }
+    assert!(counts[2..].iter().all(|count| *count > 250), "{counts:?}");
+}
+
+#[test]
+fn the_last_path_gone_is_said_and_a_new_one_is_taken_at_once() {
+    let offers = [offer(1, 1, 40)];
+    let mut chooser = using(1, &offers);
+    assert!(chooser.choose(at(1), &[], &mut rng()));
+    assert_eq!((chooser.current(Class::Bulk), chooser.reason(Class::Bulk)), (None, "no path"));
+    assert!(chooser.choose(at(2), &[offer(2, 1, 50)], &mut rng()));
+    assert_eq!(chooser.reason(Class::Bulk), "first path; the only one");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Pitfall 17: whatever is measured, two voluntary changes of a peer are ten seconds apart. All paths stay good, so every change is voluntary.
+    #[test]
+    fn pitfall_17_voluntary_changes_are_ten_seconds_apart_however_the_measurements_jump(
+        seed: u64,
+        steps in proptest::collection::vec(
+            (1u64..500, proptest::collection::vec((1u64..300, 0u32..200_000, proptest::option::of(1u64..1_000_000_000)), 4)),
+            1..400,
+        ),
+    ) {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let mut chooser = Chooser::default();
+        let (mut now, mut last): (u64, Option<u64>) = (0, None);
+        for (gap_ms, measured) in steps {
+            now += gap_ms * MILLI_US;
+            let offers: Vec<Offer<u8>> = (0u8..).zip(&measured).map(|(key, (rtt_ms, loss_ppm, goodput_bps))| Offer {
+                loss_ppm: *loss_ppm,
+                goodput_bps: *goodput_bps,
+                ..offer(key, key, *rtt_ms)
+            }).collect();
+            let is_first = chooser.current(Class::Bulk).is_none();
+            if chooser.choose(at(now), &offers, &mut rng) && !is_first {
+                prop_assert!(last.is_none_or(|last| now - last >= MIN_SWITCH_US), "{now} after {last:?}");
+                last = Some(now);
+            }
+            prop_assert!(Class::ALL.iter().all(|class| chooser.current(*class).is_some()));
+        }
+    }
+
+    /// Jitter of a few milliseconds around equal paths moves nothing at all.
+    #[test]
+    fn equal_paths_that_jitter_a_little_are_not_changed(seed: u64, jitter in proptest::collection::vec((0u64..3_000, 0u64..3_000), 1..200)) {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let mut chooser = using(1, &[offer(1, 1, 40)]);
+        for (step, (one, two)) in (0u64..).zip(jitter) {
+            let mut offers = [offer(1, 1, 40), offer(2, 1, 40)];
+            offers[0].rtt_us = offers[0].rtt_us.map(|rtt| rtt + one);
+            offers[1].rtt_us = offers[1].rtt_us.map(|rtt| rtt - two);
+            prop_assert!(!chooser.choose(at((20 + step * 20) * SECOND_US), &offers, &mut rng));
+        }
+    }
+}
