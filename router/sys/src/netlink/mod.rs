@@ -3,10 +3,13 @@
 //! Every network has a routing table of its own. It holds the network's prefixes through its TUN, and under them the same prefixes as
 //! `unreachable`: when the TUN goes before the rules do, packets for the overlay die here instead of leaving through the default route.
 
+mod interfaces;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use futures_util::TryStreamExt;
+pub use interfaces::{ChangeMonitor, Gateway, InterfaceAddress};
 use ipnet::IpNet;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType};
