@@ -22,6 +22,7 @@ mod link;
 mod logging;
 mod metrics;
 mod networks;
+mod portmap;
 mod store;
 
 use std::process::ExitCode;

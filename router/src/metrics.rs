@@ -16,6 +16,10 @@ pub(crate) struct Snapshot {
     pub(crate) networks_wanted: usize,
     pub(crate) networks_up: usize,
     pub(crate) links_up: usize,
+    pub(crate) links_by_stream: usize,
+    pub(crate) stream_frames_dropped: u64,
+    pub(crate) extra_ports: usize,
+    pub(crate) port_mapped: bool,
     pub(crate) node: Counters,
     pub(crate) io: IoCounters,
     pub(crate) quic_dropped: u64,
@@ -36,7 +40,7 @@ pub(crate) fn render(snapshot: &Snapshot) -> String {
 type Row = (&'static str, &'static str, u64);
 
 fn counters(snapshot: &Snapshot) -> Vec<Row> {
-    let Snapshot { node, io, quic_dropped, relay, .. } = snapshot;
+    let Snapshot { node, io, quic_dropped, stream_frames_dropped, relay, .. } = snapshot;
     let mut rows = vec![
         ("rx_datagrams", "UDP datagrams of the data path received", node.rx_datagrams),
         ("rx_unknown", "Frames of no known kind, label or address", node.rx_unknown),
@@ -53,6 +57,7 @@ fn counters(snapshot: &Snapshot) -> Vec<Row> {
         ("tx_dropped", "UDP datagrams the kernel did not take", io.tx_dropped),
         ("inside_dropped", "Packets a TUN did not take", io.inside_dropped),
         ("quic_dropped", "QUIC datagrams dropped because of overload", *quic_dropped),
+        ("stream_frames_dropped", "Frames that links over TCP were too slow for", *stream_frames_dropped),
     ];
     if let Some(relay) = relay {
         rows.extend([
@@ -72,6 +77,13 @@ fn gauges(snapshot: &Snapshot) -> Vec<Row> {
         ("networks_wanted", "Networks that shall be up", size(snapshot.networks_wanted)),
         ("networks_up", "Networks that are up", size(snapshot.networks_up)),
         ("control_links", "Control links that are up", size(snapshot.links_up)),
+        (
+            "control_links_stream",
+            "Control links that are up and carried by TLS over TCP",
+            size(snapshot.links_by_stream),
+        ),
+        ("udp_ports_extra", "UDP ports open beside the main one", size(snapshot.extra_ports)),
+        ("port_mapped", "1 while the gateway maps a port to this node", u64::from(snapshot.port_mapped)),
     ];
     if let Some(relay) = &snapshot.relay {
         rows.extend([
@@ -114,6 +126,10 @@ mod tests {
             networks_wanted: 1,
             networks_up: 1,
             links_up: 2,
+            links_by_stream: 1,
+            stream_frames_dropped: 0,
+            extra_ports: 0,
+            port_mapped: true,
             node: Counters { rx_packets: 42, ..Counters::default() },
             io: IoCounters::default(),
             quic_dropped: 0,
@@ -122,6 +138,7 @@ mod tests {
         let text = render(&snapshot);
         assert!(text.contains("netflow_rx_packets_total 42\n"), "{text}");
         assert!(text.contains("netflow_control_links 2\n"), "{text}");
+        assert!(text.contains("netflow_control_links_stream 1\n"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
     }
 }

@@ -39,6 +39,8 @@ struct File {
     relays: Vec<String>,
     pq: PqName,
     mtu: u16,
+    direct: bool,
+    port_mapping: bool,
     relay: Option<RelaySection>,
 }
 
@@ -56,6 +58,8 @@ impl Default for File {
             relays: Vec::new(),
             pq: PqName::Prefer,
             mtu: DEFAULT_MTU,
+            direct: true,
+            port_mapping: true,
             relay: None,
         }
     }
@@ -87,6 +91,7 @@ struct RelaySection {
     max_networks: usize,
     max_circuits: usize,
     max_links: usize,
+    listen_443: bool,
     grant: Vec<GrantSection>,
 }
 
@@ -100,6 +105,7 @@ impl Default for RelaySection {
             max_networks: RelayConfig::MAX_NETWORKS,
             max_circuits: RelayConfig::MAX_CIRCUITS,
             max_links: DEFAULT_MAX_LINKS,
+            listen_443: true,
             grant: Vec::new(),
         }
     }
@@ -130,9 +136,15 @@ pub(crate) struct Config {
     pub(crate) relays: Vec<RelayAddress>,
     pub(crate) pq: PqMode,
     pub(crate) mtu: u16,
+    /// Look for direct paths to peers.
+    pub(crate) direct: bool,
+    /// Ask the gateway for a port.
+    pub(crate) port_mapping: bool,
     pub(crate) relay: Option<RelayConfig>,
     /// Control links accepted at a time; zero on a node that does not relay.
     pub(crate) max_links: usize,
+    /// Accept them on UDP and TCP 443 too.
+    pub(crate) listen_443: bool,
 }
 
 impl Config {
@@ -168,8 +180,10 @@ impl File {
         let relays = self.relays.iter().map(|text| text.parse()).collect::<Result<Vec<_>, String>>();
         // A central or root node relays unless told not to; an edge node only when told to.
         let section = self.relay.or_else(|| (self.tier != TierName::En).then(RelaySection::default));
-        let max_links = section.as_ref().filter(|relay| relay.enabled).map_or(0, |relay| relay.max_links);
-        let relay = section.filter(|relay| relay.enabled).map(RelaySection::check).transpose()?;
+        let section = section.filter(|relay| relay.enabled);
+        let max_links = section.as_ref().map_or(0, |relay| relay.max_links);
+        let listen_443 = section.as_ref().is_some_and(|relay| relay.listen_443);
+        let relay = section.map(RelaySection::check).transpose()?;
         Ok(Config {
             tier: self.tier.into(),
             name: self.name,
@@ -182,8 +196,11 @@ impl File {
             relays: relays.map_err(|error| format!("key \"relays\": {error}"))?,
             pq: self.pq.into(),
             mtu: self.mtu,
+            direct: self.direct,
+            port_mapping: self.port_mapping,
             relay,
             max_links,
+            listen_443,
         })
     }
 }
@@ -266,7 +283,8 @@ mod tests {
         let config = Config::parse("").unwrap();
         assert_eq!(config.listen.port(), DEFAULT_PORT);
         assert!(config.relay.is_none() && config.max_links == 0, "an edge node is nobody's relay");
-        assert!(config.metrics.is_none(), "nothing listens that was not asked for");
+        assert!(config.metrics.is_none() && !config.listen_443, "nothing listens that was not asked for");
+        assert!(config.direct && config.port_mapping);
     }
 
     #[test]
@@ -276,7 +294,9 @@ mod tests {
         let granted_only = Config::parse("tier = \"cn\"\n[relay]\ndefault_quota_gb_day = 0").unwrap();
         assert_eq!(granted_only.relay.unwrap().default_quota, None);
         let off = Config::parse("tier = \"cn\"\n[relay]\nenabled = false").unwrap();
-        assert!(off.relay.is_none() && off.max_links == 0);
+        assert!(off.relay.is_none() && off.max_links == 0 && !off.listen_443);
+        assert!(granted_only.listen_443, "for members whose network lets nothing else out");
+        assert!(!Config::parse("tier = \"cn\"\n[relay]\nlisten_443 = false").unwrap().listen_443);
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl Daemon {
     fn doctor(&self, sink: Sink) {
         let question = doctor::Question {
             config: self.config.clone(),
-            listen: self.io.local_addr(),
+            listen: self.io.ports().local_addr(),
             networks: self.list().networks,
             relays: self.relay_links(),
             netlink: self.networks.netlink().clone(),

@@ -6,7 +6,9 @@
 mod commands;
 mod events;
 mod outputs;
+mod sockets;
 mod start;
+mod uplinks;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -14,7 +16,7 @@ use std::path::PathBuf;
 
 use netflow_overlay::Now;
 use netflow_overlay::PortId;
-use netflow_overlay::node::{Carrier, LinkId, Node, Output};
+use netflow_overlay::node::{Carrier, LinkId, Node, Output, PortMapping};
 use netflow_sys::clock::Clock;
 use netflow_sys::files::InstanceLock;
 use netflow_wire::control::ControlMessage;
@@ -31,6 +33,7 @@ use crate::logging::LogControl;
 use crate::metrics;
 use crate::networks::Networks;
 use crate::store::Store;
+use uplinks::{Mapping, Uplinks};
 use waiting::Waiting;
 
 pub(crate) use start::run;
@@ -52,6 +55,8 @@ pub(crate) enum Job {
     Ready(oneshot::Sender<Result<(), String>>),
     /// The relays of the configuration, looked up.
     Relays(Vec<RelayInfo>),
+    /// How the machine is connected now.
+    Uplinks(Uplinks),
 }
 
 /// The daemon.
@@ -71,6 +76,8 @@ pub(crate) struct Daemon {
     active: Option<NetworkId>,
     /// Last known remote address of each link, to notice when QUIC follows a peer to a new one.
     link_addresses: BTreeMap<LinkId, (NodeId, std::net::SocketAddr)>,
+    uplinks: Option<Uplinks>,
+    mapping: Mapping,
     log: LogControl,
     signals: Signals,
     _lock: InstanceLock,
@@ -87,6 +94,7 @@ enum Wake {
     Packets(Ready),
     Link(LinkEvent),
     Job(Job),
+    Mapped(Option<PortMapping>),
     Timer,
     Reload,
     Stop,
@@ -102,10 +110,11 @@ impl Daemon {
         self.drain().await?;
         loop {
             match self.wake().await {
-                Wake::Packets(Ready::Outside) => self.receive().await?,
+                Wake::Packets(Ready::Outside(port)) => self.receive(port).await?,
                 Wake::Packets(Ready::Inside(network)) => self.read_inside(&network).await?,
                 Wake::Link(event) => self.link_events(event),
                 Wake::Job(job) => self.job(job).await?,
+                Wake::Mapped(mapping) => self.port_mapped(mapping),
                 Wake::Timer => {
                     self.node.handle_timeout(self.now());
                     self.ask_silent_relays();
@@ -132,6 +141,7 @@ impl Daemon {
             ready = self.io.ready() => Wake::Packets(ready),
             Some(event) = self.link_events.recv() => Wake::Link(event),
             Some(job) = self.jobs.recv() => Wake::Job(job),
+            mapping = self.mapping.mapper.changed() => Wake::Mapped(mapping),
             () = timer => Wake::Timer,
             _ = self.signals.hangup.recv() => Wake::Reload,
             _ = self.signals.terminate.recv() => Wake::Stop,
@@ -139,11 +149,11 @@ impl Daemon {
         }
     }
 
-    async fn receive(&mut self) -> Result<(), Failure> {
+    async fn receive(&mut self, port: PortId) -> Result<(), Failure> {
         for _ in 0..RECEIVE_BUDGET {
             let now = self.now();
             let node = &mut self.node;
-            if !self.io.receive(|from, frame| node.handle_datagram(now, PortId::MAIN, from, frame)) {
+            if !self.io.receive(port, |from, frame| node.handle_datagram(now, port, from, frame)) {
                 break;
             }
             self.drain().await?;
@@ -177,13 +187,14 @@ impl Daemon {
         }
         let now = self.now();
         match event {
-            LinkEvent::Up { link, peer, remote, outgoing, .. } => {
-                tracing::info!(peer = %short(&peer), %remote, outgoing, "control link is up");
+            LinkEvent::Up { link, peer, remote, outgoing, carrier, .. } => {
+                tracing::info!(peer = %short(&peer), %remote, outgoing, ?carrier, "control link is up");
                 self.link_addresses.insert(link, (peer, remote));
-                if outgoing {
+                // Silence of a stream is TCP's to notice.
+                if outgoing && carrier == Carrier::Quic {
                     self.io.watch(remote, true);
                 }
-                self.node.handle_link_up(now, link, peer, remote, outgoing, Carrier::Quic);
+                self.node.handle_link_up(now, link, peer, remote, outgoing, carrier);
             }
             LinkEvent::Failed { node, error } => {
                 tracing::info!(peer = %short(&node), error, "cannot open a control link");
@@ -197,6 +208,11 @@ impl Daemon {
                     self.node.handle_link_address(now, link, remote);
                 }
                 self.node.handle_link_message(now, link, &bytes);
+            }
+            LinkEvent::Frames { link, frames } => {
+                for mut frame in frames {
+                    self.node.handle_link_frame(now, link, &mut frame);
+                }
             }
             LinkEvent::Down { link, reason } => {
                 let peer = self.forget_link(link).map(|peer| short(&peer));
@@ -225,21 +241,34 @@ impl Daemon {
 
     /// Does what the node wants, in its order.
     async fn drain(&mut self) -> Result<(), Failure> {
-        while let Some(output) = self.node.poll_output() {
-            self.perform(output).await?;
+        loop {
+            while let Some(output) = self.node.poll_output() {
+                self.perform(output).await?;
+            }
+            self.io.flush().await;
+            let unreachable = self.io.take_unreachable();
+            if unreachable.is_empty() {
+                return Ok(());
+            }
+            let now = self.now();
+            for (port, to) in unreachable {
+                self.node.handle_unreachable(now, port, to);
+            }
         }
-        self.io.flush().await;
-        Ok(())
     }
 
     async fn perform(&mut self, output: Output) -> Result<(), Failure> {
         match output {
-            Output::Datagram { to, bytes, .. } => self.io.send(to, &bytes).await,
-            Output::LinkFrame { .. } | Output::MapPort { .. } | Output::PortClose { .. } => {}
+            Output::Datagram { from, to, ttl: None, bytes } => self.io.send(from, to, &bytes).await,
+            Output::Datagram { from, to, ttl: Some(ttl), bytes } => self.io.send_ttl(from, to, ttl, &bytes),
+            Output::LinkFrame { link, bytes } => self.links.send_frame(link, bytes),
             Output::PortOpen { port } => {
+                let opened = self.io.open_port(port).map_err(|error| error.to_string());
                 let now = self.now();
-                self.node.handle_port_open(now, port, Err("one port only".to_owned()));
+                self.node.handle_port_open(now, port, opened);
             }
+            Output::PortClose { port } => self.io.close_port(port).await,
+            Output::MapPort { wanted } => self.map_port(wanted),
             Output::Inside { network, packet } => self.io.deliver(network, &packet),
             Output::Persist(change) => {
                 // Going on without it could sign one number twice; the next start begins from what is stored.
@@ -272,6 +301,7 @@ impl Daemon {
                 let _ = reply.send(self.readiness());
             }
             Job::Relays(relays) => self.node.set_default_relays(relays),
+            Job::Uplinks(uplinks) => self.set_uplinks(uplinks),
         }
         Ok(())
     }
@@ -279,6 +309,7 @@ impl Daemon {
     /// Puts the machine back.
     async fn stop(&mut self) {
         self.links.stop().await;
+        self.mapping.mapper.stop().await;
         let networks = self.node.networks();
         for network in &networks {
             drop(self.io.detach(&network.network));

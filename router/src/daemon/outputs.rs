@@ -1,6 +1,6 @@
 //! What the daemon tells about itself: metrics and readiness.
 
-use netflow_overlay::node::NetworkStateInfo;
+use netflow_overlay::node::{Carrier, NetworkStateInfo};
 
 use super::Daemon;
 use crate::metrics::Snapshot;
@@ -15,9 +15,13 @@ impl Daemon {
             networks_wanted: wanted.count(),
             networks_up: networks.iter().filter(|network| self.networks.is_up(&network.network)).count(),
             links_up: self.links.handles().count(),
+            links_by_stream: self.links.handles().filter(|handle| handle.carrier() == Carrier::Stream).count(),
+            stream_frames_dropped: self.links.frames_dropped(),
+            extra_ports: self.io.ports().extra().count(),
+            port_mapped: self.mapping.current.is_some(),
             node: status.counters,
             io: self.io.counters,
-            quic_dropped: self.io.quic_dropped(),
+            quic_dropped: self.io.ports().quic_dropped(),
             relay: self.node.relay_status(),
         }
     }

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::TcpListener as StdTcpListener;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use netflow_overlay::NodeKeys;
 use netflow_overlay::node::{Node, NodeConfig};
@@ -11,7 +10,6 @@ use netflow_sys::clock::Clock;
 use netflow_sys::files::{InstanceLock, create_private_dir};
 use netflow_sys::netlink::Netlink;
 use netflow_sys::tun::DEVICE_NODE;
-use netflow_sys::udp::UdpSocket;
 use netflow_sys::undo::UndoJournal;
 use netflow_sys::{nft, privileges};
 use netflow_wire::Tier;
@@ -19,6 +17,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::sockets::Sockets;
+use super::uplinks::{self, Mapping};
 use super::{Daemon, Job, Signals, Waiting};
 use crate::api::{self, ControlSocket};
 use crate::config::Config;
@@ -26,7 +26,7 @@ use crate::exit::{Code, Failure};
 use crate::http;
 use crate::identity;
 use crate::io::Io;
-use crate::link::{LinkManager, LinkSettings, QuicSocket};
+use crate::link::{LinkManager, LinkSettings};
 use crate::logging::LogControl;
 use crate::networks::Networks;
 use crate::store::Store;
@@ -53,11 +53,11 @@ pub(crate) async fn run(config: Config, config_path: PathBuf, log: LogControl) -
         .map_err(|error| Failure::new(Code::Permission, error.to_string()))?;
 
     let (job_sender, jobs) = mpsc::channel(JOB_QUEUE);
-    let quic = Arc::new(QuicSocket::new(Arc::clone(&opened.udp)));
+    let (ports, listeners) = opened.sockets.into_parts();
     let settings = LinkSettings { keys: &keys, pq: config.pq, max_accepted: config.max_links };
-    let (links, link_events) = LinkManager::start(Arc::clone(&quic), &settings)
+    let (links, link_events) = LinkManager::start(ports.main_quic(), listeners, &settings)
         .map_err(|error| Failure::new(Code::Runtime, format!("cannot start control links; {error:#}")))?;
-    let io = Io::new(Arc::clone(&opened.udp), quic, config.mtu, clock);
+    let io = Io::new(ports, config.mtu, clock);
     let now = netflow_overlay::Now { mono_us: clock.mono_us(), unix_s: clock.unix_s() };
     let node = Node::new(node_config(&config, keys), restored, now, Box::new(identity::random()));
     let socket = opened.control.serve(job_sender.clone());
@@ -80,12 +80,16 @@ pub(crate) async fn run(config: Config, config_path: PathBuf, log: LogControl) -
         waiting: Waiting::default(),
         active,
         link_addresses: Default::default(),
+        uplinks: None,
+        mapping: Mapping::start(),
         log,
         signals,
         _lock: lock,
     };
     daemon.look_up_relays();
-    tracing::info!(listen = %daemon.io.local_addr(), version = env!("CARGO_PKG_VERSION"), "netflowd runs");
+    tokio::spawn(uplinks::watch(daemon.networks.netlink().clone(), daemon.job_sender.clone()));
+    daemon.announce_ports();
+    tracing::info!(listen = %daemon.io.ports().local_addr(), version = env!("CARGO_PKG_VERSION"), "netflowd runs");
     let served = daemon.serve().await;
     tracing::info!("stopping");
     daemon.stop().await;
@@ -152,14 +156,14 @@ async fn restore(config: &Config) -> Result<(Networks, Store, netflow_overlay::n
 
 /// Everything that may need more than CAP_NET_ADMIN.
 struct Opened {
-    udp: Arc<UdpSocket>,
+    sockets: Sockets,
     control: ControlSocket,
     metrics: Option<TcpListener>,
 }
 
 impl Opened {
     fn open(config: &Config) -> Result<Self, Failure> {
-        let udp = UdpSocket::bind(config.listen).map_err(|error| in_use("UDP", &config.listen, &error))?;
+        let sockets = Sockets::open(config)?;
         let control = api::ControlSocket::bind(&config.control_socket)?;
         let metrics = config.metrics.map(|address| {
             let bind = || {
@@ -169,11 +173,11 @@ impl Opened {
             };
             bind().map_err(|error| in_use("TCP (metrics)", &address, &error))
         });
-        Ok(Self { udp: Arc::new(udp), control, metrics: metrics.transpose()? })
+        Ok(Self { sockets, control, metrics: metrics.transpose()? })
     }
 }
 
-fn in_use(protocol: &str, address: &std::net::SocketAddr, error: &io::Error) -> Failure {
+pub(super) fn in_use(protocol: &str, address: &std::net::SocketAddr, error: &io::Error) -> Failure {
     let kind = error.kind();
     let code = if matches!(kind, io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable) {
         Code::InUse
@@ -275,17 +279,21 @@ impl Daemon {
             }
         };
         let fixed = |config: &Config| {
-            let Config { tier, name, state_dir, listen, control_socket, user, metrics, mtu, max_links, .. } =
-                config.clone();
-            (tier, name, state_dir, listen, control_socket, user, metrics, mtu, max_links)
+            let Config { tier, name, state_dir, listen, control_socket, user, metrics, .. } = config.clone();
+            let Config { mtu, direct, max_links, listen_443, .. } = *config;
+            (tier, name, state_dir, listen, control_socket, user, metrics, mtu, direct, max_links, listen_443)
         };
         if fixed(&config) != fixed(&self.config) || config.pq != self.config.pq {
-            tracing::warn!("some changed keys need a restart; only log, relays and [relay] are taken over now");
+            tracing::warn!(
+                "some changed keys need a restart; only log, relays, port_mapping and [relay] are taken over now"
+            );
         }
         self.log.set(&config.log);
         self.node.set_relay_config(self.now(), config.relay.clone());
         self.config.log = config.log;
         self.config.relays = config.relays;
+        self.config.port_mapping = config.port_mapping;
+        self.ask_for_a_port();
         self.config.relay = config.relay;
         self.look_up_relays();
         tracing::info!("configuration read again");

@@ -1,47 +1,14 @@
 //! The two halves of one link: messages out of the stream, messages into it, and the watch over a peer that went silent.
 
-use std::time::Duration;
-
-use netflow_overlay::node::LinkId;
+use netflow_overlay::node::{Carrier, LinkId};
 use netflow_sys::udp::canonical;
 use netflow_wire::NodeId;
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::LinkEvent;
-
-/// Largest message, as the contract of the control protocol says; a longer one ends the link before it is read.
-const MAX_MESSAGE: usize = 65_536;
-/// Messages waiting to be sent. A peer that lets 64 pile up does not read; at 64 KiB each the worst is 4 MiB for one link.
-const SEND_QUEUE: usize = 64;
-/// Something was sent, and not one datagram came back, not even an acknowledgement: the other end is gone. Three seconds outlast the
-/// retransmissions of any working path (first probe after about one second without an RTT sample).
-const SILENCE: Duration = Duration::from_secs(3);
-
-/// Sends on a link and closes it.
-#[derive(Debug, Clone)]
-pub(crate) struct Handle {
-    queue: mpsc::Sender<Vec<u8>>,
-    connection: Connection,
-}
-
-impl Handle {
-    /// Queues a message. `false`: the queue is full or the link is gone; the caller closes it.
-    pub(crate) fn send(&self, message: Vec<u8>) -> bool {
-        message.len() <= MAX_MESSAGE && self.queue.try_send(message).is_ok()
-    }
-
-    /// Smoothed round trip of the link.
-    pub(crate) fn rtt(&self) -> Duration {
-        self.connection.rtt()
-    }
-
-    /// Ends the link now; what was queued is lost.
-    pub(crate) fn abort(&self, reason: &str) {
-        self.connection.close(VarInt::from_u32(1), reason.as_bytes());
-    }
-}
+use super::handle::{Channel, Handle, Order, SEND_QUEUE};
+use super::{LinkEvent, MAX_MESSAGE, NO_ANSWER, SILENCE};
 
 /// One link, from its first stream to its end.
 pub(super) struct Link {
@@ -56,9 +23,10 @@ impl Link {
     /// Announces the link and serves it until it ends.
     pub(super) async fn run(self, send: SendStream, receive: RecvStream) {
         let (queue, queued) = mpsc::channel(SEND_QUEUE);
-        let handle = Handle { queue, connection: self.connection.clone() };
+        let handle = Handle { queue, channel: Channel::Quic(self.connection.clone()) };
         let remote = canonical(self.connection.remote_address());
-        let up = LinkEvent::Up { link: self.id, peer: self.peer, remote, outgoing: self.outgoing, handle };
+        let (link, peer, outgoing) = (self.id, self.peer, self.outgoing);
+        let up = LinkEvent::Up { link, peer, remote, outgoing, carrier: Carrier::Quic, handle };
         if self.events.send(up).await.is_err() {
             return;
         }
@@ -92,27 +60,32 @@ impl Link {
         }
     }
 
-    async fn write(&self, mut stream: SendStream, mut queued: mpsc::Receiver<Vec<u8>>) -> String {
+    async fn write(&self, mut stream: SendStream, mut queued: mpsc::Receiver<Order>) -> String {
         let mut watch: Option<(Instant, u64)> = None;
         loop {
             tokio::select! {
-                message = queued.recv() => {
-                    let Some(message) = message else {
+                order = queued.recv() => {
+                    let Some(order) = order else {
                         // The node closed the link after its last message: deliver it first.
                         let _ = stream.finish();
                         let _ = tokio::time::timeout(SILENCE, stream.stopped()).await;
                         return "closed here".to_owned();
                     };
-                    // The oldest unanswered message counts; once anything came back, the next one starts a new watch.
-                    let received = self.received();
-                    watch = watch.filter(|(_, before)| *before == received).or(Some((Instant::now() + SILENCE, received)));
+                    let (message, within) = match order {
+                        Order::Message(message) => (message, SILENCE),
+                        Order::Check { question, within } => (question, within),
+                    };
+                    // The oldest unanswered message counts, and the strictest; once anything came back, the next one starts a new watch.
+                    let (received, deadline) = (self.received(), Instant::now() + within);
+                    let unanswered = watch.filter(|(_, before)| *before == received);
+                    watch = Some((unanswered.map_or(deadline, |(oldest, _)| oldest.min(deadline)), received));
                     if let Some(reason) = self.write_message(&mut stream, &message, watch).await {
                         return reason;
                     }
                 }
                 () = sleep_until(watch.map(|(deadline, _)| deadline)) => {
                     if watch.is_some_and(|(_, before)| self.received() == before) {
-                        return "no answer for 3 s".to_owned();
+                        return NO_ANSWER.to_owned();
                     }
                     watch = None;
                 }
@@ -141,7 +114,7 @@ impl Link {
                 written = &mut writing => return written.err().map(|error| error.to_string()),
                 () = tokio::time::sleep_until(deadline) => {
                     if self.received() == before {
-                        return Some("no answer for 3 s".to_owned());
+                        return Some(NO_ANSWER.to_owned());
                     }
                 }
             }

@@ -83,13 +83,21 @@ impl AsyncUdpSocket for QuicSocket {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        self.udp.try_send(&Outgoing {
+        let sent = self.udp.try_send(&Outgoing {
             to: transmit.destination,
             bytes: transmit.contents,
             segment_size: transmit.segment_size,
             from: transmit.src_ip,
             ecn: transmit.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8)),
-        })
+        });
+        match sent {
+            // quinn would end the connection. No route for a moment, while an uplink changes, is a lost packet like any other.
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                tracing::trace!(%error, to = %transmit.destination, "send (QUIC)");
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     fn poll_recv(

@@ -23,10 +23,12 @@ use rustls::server::{AlwaysResolvesServerRawPublicKeys, NoServerSessionStorage};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
+use super::KEEPALIVE;
+
 /// Application protocol of control links, version 1.
 const ALPN: &[u8] = b"nfc/1";
-/// See the module page of `link`.
-const KEEPALIVE: Duration = Duration::from_secs(25);
+/// The name every certificate would be for, if there were names.
+pub(super) const NO_NAME: &str = "nfc.invalid";
 const IDLE_TIMEOUT_MS: u32 = 60_000;
 /// Flow control: two messages of the largest size on their way per link.
 const WINDOW: u32 = 128 * 1024;
@@ -71,6 +73,14 @@ impl Tls {
 
     /// A configuration that accepts exactly `peer`.
     pub(super) fn client(&self, peer: NodeId) -> anyhow::Result<quinn::ClientConfig> {
+        let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(self.stream_client(peer)?)?));
+        // Only the side behind the NAT needs to keep the mapping; two sides pinging would double the idle traffic.
+        config.transport_config(Arc::new(transport(Some(KEEPALIVE))?));
+        Ok(config)
+    }
+
+    /// The same over TCP.
+    pub(super) fn stream_client(&self, peer: NodeId) -> anyhow::Result<rustls::ClientConfig> {
         let verifier =
             Arc::new(Verifier { expected: Some(peer), schemes: self.provider.signature_verification_algorithms });
         let mut tls = rustls::ClientConfig::builder_with_provider(Arc::clone(&self.provider))
@@ -81,14 +91,20 @@ impl Tls {
         tls.alpn_protocols = vec![ALPN.to_vec()];
         tls.enable_sni = false;
         tls.resumption = Resumption::disabled();
-        let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
-        // Only the side behind the NAT needs to keep the mapping; two sides pinging would double the idle traffic.
-        config.transport_config(Arc::new(transport(Some(KEEPALIVE))?));
-        Ok(config)
+        Ok(tls)
     }
 
     /// The server's configuration: any key, but a proven one.
     pub(super) fn server(&self) -> anyhow::Result<ServerConfig> {
+        let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(self.stream_server()?)?));
+        config.transport_config(Arc::new(transport(None)?));
+        // Strangers' first packets that wait for the accept loop: 64 of them, 1.2 KiB each and little more.
+        config.max_incoming(64).incoming_buffer_size(8 * 1024).incoming_buffer_size_total(512 * 1024);
+        Ok(config)
+    }
+
+    /// The same over TCP.
+    pub(super) fn stream_server(&self) -> anyhow::Result<rustls::ServerConfig> {
         let verifier = Arc::new(Verifier { expected: None, schemes: self.provider.signature_verification_algorithms });
         let mut tls = rustls::ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -98,11 +114,7 @@ impl Tls {
         tls.session_storage = Arc::new(NoServerSessionStorage {});
         tls.send_tls13_tickets = 0;
         tls.max_early_data_size = 0;
-        let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
-        config.transport_config(Arc::new(transport(None)?));
-        // Strangers' first packets that wait for the accept loop: 64 of them, 1.2 KiB each and little more.
-        config.max_incoming(64).incoming_buffer_size(8 * 1024).incoming_buffer_size_total(512 * 1024);
-        Ok(config)
+        Ok(tls)
     }
 }
 
@@ -154,6 +166,11 @@ impl hkdf::KeyType for OutLen {
 pub(super) fn proven_key(connection: &quinn::Connection) -> Option<NodeId> {
     let identity = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
     node_id(identity.first()?)
+}
+
+/// The same for a stream.
+pub(super) fn proven_stream_key(connection: &rustls::CommonState) -> Option<NodeId> {
+    node_id(connection.peer_certificates()?.first()?)
 }
 
 fn spki(node: &NodeId) -> Vec<u8> {

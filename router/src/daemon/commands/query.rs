@@ -24,7 +24,7 @@ impl Daemon {
             node: format_node_id(&self.node.node_id()),
             tier: view::tier(self.config.tier),
             uptime_s: self.clock.mono_us() / 1_000_000,
-            listen: Some(self.io.local_addr()),
+            listen: Some(self.io.ports().local_addr()),
             pq: pq(self.config.pq).to_owned(),
             networks: self.list().networks,
             relays: self.relay_links(),

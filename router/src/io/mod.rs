@@ -1,18 +1,22 @@
-//! Every packet-side effect of the daemon: the UDP socket, the TUNs, and the batching between them and the node.
+//! Every packet-side effect of the daemon: the UDP sockets, the TUNs, and the batching between them and the node.
+
+mod ports;
+mod send;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use netflow_overlay::PortId;
 use netflow_sys::clock::Clock;
 use netflow_sys::tun::{ReadBatch, Tun, WriteBatch};
-use netflow_sys::udp::{Incoming, MAX_SEND_BATCH, Outgoing, RecvBatch, UdpSocket};
+use netflow_sys::udp::{Incoming, RecvBatch, is_unreachable};
 use netflow_wire::NetworkId;
 
-use crate::link::QuicSocket;
+pub(crate) use ports::Ports;
+use send::SendBatch;
 
 /// How long the loop waits for room in the socket before it drops. Longer would stall other peers, none at all would lose bursts that the
 /// kernel takes a moment later; the TUN queues meanwhile, which is what slows TCP senders down.
@@ -34,20 +38,23 @@ pub(crate) struct IoCounters {
     pub(crate) inside_dropped: u64,
 }
 
+/// Destinations the kernel refused that wait for the node; it hears of each once a drain, and of these at most.
+const MAX_UNREACHABLE: usize = 64;
+
 /// What the first byte of a datagram says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// One of our frames.
+    /// One of our frames, or STUN.
     Ours,
     /// QUIC, of a control link.
     Quic,
-    /// STUN (answered in a later version), or nothing we know.
+    /// Nothing we know.
     Foreign,
 }
 
 fn kind(datagram: &[u8]) -> Kind {
     match datagram.first() {
-        Some(0x10..=0x1f) => Kind::Ours,
+        Some(0x00..=0x03 | 0x10..=0x1f) => Kind::Ours,
         Some(first) if first & 0x40 != 0 => Kind::Quic,
         _ => Kind::Foreign,
     }
@@ -55,8 +62,7 @@ fn kind(datagram: &[u8]) -> Kind {
 
 /// The sockets and devices.
 pub(crate) struct Io {
-    udp: Arc<UdpSocket>,
-    quic: Arc<QuicSocket>,
+    ports: Ports,
     tuns: BTreeMap<NetworkId, Tun>,
     received: RecvBatch,
     read: ReadBatch,
@@ -66,14 +72,14 @@ pub(crate) struct Io {
     clock: Clock,
     /// Remote addresses of links dialled here, and since when something sent there is unanswered.
     watched: BTreeMap<SocketAddr, Option<u64>>,
+    unreachable: Vec<(PortId, SocketAddr)>,
     pub(crate) counters: IoCounters,
 }
 
 impl Io {
-    pub(crate) fn new(udp: Arc<UdpSocket>, quic: Arc<QuicSocket>, mtu: u16, clock: Clock) -> Self {
+    pub(crate) fn new(ports: Ports, mtu: u16, clock: Clock) -> Self {
         Self {
-            udp,
-            quic,
+            ports,
             tuns: BTreeMap::new(),
             received: RecvBatch::default(),
             read: ReadBatch::new(mtu),
@@ -82,18 +88,31 @@ impl Io {
             send: SendBatch::default(),
             clock,
             watched: BTreeMap::new(),
+            unreachable: Vec::new(),
             counters: IoCounters::default(),
         }
     }
 
-    /// Where the daemon listens.
-    pub(crate) fn local_addr(&self) -> SocketAddr {
-        self.udp.local_addr()
+    /// The UDP ports.
+    pub(crate) fn ports(&self) -> &Ports {
+        &self.ports
     }
 
-    /// QUIC datagrams dropped because quinn did not keep up.
-    pub(crate) fn quic_dropped(&self) -> u64 {
-        self.quic.dropped()
+    /// Opens a port for the node.
+    pub(crate) fn open_port(&mut self, port: PortId) -> io::Result<u16> {
+        self.ports.open(port)
+    }
+
+    /// Closes it again.
+    pub(crate) async fn close_port(&mut self, port: PortId) {
+        // What is queued may be meant to leave by it.
+        self.flush_outside().await;
+        self.ports.close(port);
+    }
+
+    /// Destinations the kernel refused since the last call.
+    pub(crate) fn take_unreachable(&mut self) -> Vec<(PortId, SocketAddr)> {
+        std::mem::take(&mut self.unreachable)
     }
 
     pub(crate) fn attach(&mut self, network: NetworkId, tun: Tun) {
@@ -141,12 +160,7 @@ impl Io {
     /// Waits for a datagram or a packet; says where it may be.
     pub(crate) async fn ready(&self) -> Ready {
         tokio::select! {
-            result = self.udp.readable() => {
-                if let Err(error) = result {
-                    tracing::warn!(%error, "cannot wait for the UDP socket");
-                }
-                Ready::Outside
-            }
+            port = self.ports.ready() => Ready::Outside(port),
             network = self.inside_ready() => Ready::Inside(network),
         }
     }
@@ -159,9 +173,10 @@ impl Io {
         .await
     }
 
-    /// Receives one batch, hands QUIC to quinn and each of our frames to `on_frame`. `false`: nothing was there.
-    pub(crate) fn receive(&mut self, mut on_frame: impl FnMut(SocketAddr, &mut [u8])) -> bool {
-        if let Err(error) = self.udp.try_recv(&mut self.received) {
+    /// Receives one batch at a port, hands QUIC to quinn and each of our frames to `on_frame`. `false`: nothing was there.
+    pub(crate) fn receive(&mut self, port: PortId, mut on_frame: impl FnMut(SocketAddr, &mut [u8])) -> bool {
+        let Some((udp, quic)) = self.ports.get(port) else { return false };
+        if let Err(error) = udp.try_recv(&mut self.received) {
             if error.kind() != io::ErrorKind::WouldBlock {
                 tracing::debug!(%error, "receive");
             }
@@ -181,7 +196,10 @@ impl Io {
                     let Incoming { from, bytes, .. } = datagram;
                     on_frame(from, bytes);
                 }
-                Kind::Quic => self.quic.deliver(&datagram),
+                Kind::Quic => match quic {
+                    Some(quic) => quic.deliver(&datagram),
+                    None => self.counters.rx_foreign += 1,
+                },
                 Kind::Foreign => self.counters.rx_foreign += 1,
             }
         }
@@ -206,11 +224,22 @@ impl Io {
     }
 
     /// Queues a datagram behind others for the same peer.
-    pub(crate) async fn send(&mut self, to: SocketAddr, bytes: &[u8]) {
-        if !self.send.push(to, bytes, self.udp.max_send_segments()) {
+    pub(crate) async fn send(&mut self, from: PortId, to: SocketAddr, bytes: &[u8]) {
+        let Some((udp, _)) = self.ports.get(from) else { return };
+        let max_segments = udp.max_send_segments();
+        if !self.send.push(from, to, bytes, max_segments) {
             self.flush_outside().await;
             // An empty batch takes anything.
-            let _ = self.send.push(to, bytes, self.udp.max_send_segments());
+            let _ = self.send.push(from, to, bytes, max_segments);
+        }
+    }
+
+    /// Sends one datagram at once with a TTL of its own. Only openers of NATs have one: what does not go now is lost like on any link.
+    pub(crate) fn send_ttl(&mut self, from: PortId, to: SocketAddr, ttl: u8, bytes: &[u8]) {
+        let Some((udp, _)) = self.ports.get(from) else { return };
+        if let Err(error) = udp.try_send_ttl(to, ttl, bytes) {
+            self.counters.tx_dropped += 1;
+            tracing::trace!(%error, %to, "send");
         }
     }
 
@@ -248,19 +277,27 @@ impl Io {
     }
 
     async fn flush_outside(&mut self) {
-        let Some(outgoing) = self.send.outgoing() else { return };
-        let mut sent = self.udp.try_send(&outgoing);
+        let Some((from, outgoing)) = self.send.outgoing() else { return };
+        let Some((udp, _)) = self.ports.get(from) else { return self.send.clear() };
+        let mut sent = udp.try_send(&outgoing);
         if sent.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
             // Whether there is room now or not: one more try, then it is lost like on any link.
-            let _ = tokio::time::timeout(SEND_PATIENCE, self.udp.writable()).await;
-            sent = self.udp.try_send(&outgoing);
+            let _ = tokio::time::timeout(SEND_PATIENCE, udp.writable()).await;
+            sent = udp.try_send(&outgoing);
         }
         if let Some(unanswered) = self.watched.get_mut(&outgoing.to) {
             *unanswered = unanswered.or(Some(self.clock.mono_us()));
         }
         if let Err(error) = sent {
-            self.counters.tx_dropped += self.send.count;
+            self.counters.tx_dropped += self.send.count();
             tracing::trace!(%error, to = %outgoing.to, "send");
+            let refused = (from, outgoing.to);
+            if is_unreachable(&error)
+                && self.unreachable.len() < MAX_UNREACHABLE
+                && !self.unreachable.contains(&refused)
+            {
+                self.unreachable.push(refused);
+            }
         }
         self.send.clear();
     }
@@ -269,58 +306,10 @@ impl Io {
 /// Where something may be waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ready {
-    /// The UDP socket.
-    Outside,
+    /// This UDP port.
+    Outside(PortId),
     /// The TUN of this network.
     Inside(NetworkId),
-}
-
-/// Datagrams of equal size for one peer; the last may be shorter.
-#[derive(Default)]
-struct SendBatch {
-    to: Option<SocketAddr>,
-    bytes: Vec<u8>,
-    segment: usize,
-    count: u64,
-    closed: bool,
-}
-
-impl SendBatch {
-    /// `false`: does not fit here; flush first.
-    fn push(&mut self, to: SocketAddr, bytes: &[u8], max_segments: usize) -> bool {
-        match self.to {
-            None => {
-                self.to = Some(to);
-                self.segment = bytes.len();
-            }
-            Some(current) => {
-                let fits = !self.closed
-                    && current == to
-                    && bytes.len() <= self.segment
-                    && self.bytes.len() + bytes.len() <= MAX_SEND_BATCH
-                    && usize::try_from(self.count).is_ok_and(|count| count < max_segments);
-                if !fits {
-                    return false;
-                }
-                self.closed = bytes.len() < self.segment;
-            }
-        }
-        self.bytes.extend_from_slice(bytes);
-        self.count += 1;
-        true
-    }
-
-    fn outgoing(&self) -> Option<Outgoing<'_>> {
-        let segment_size = (self.count > 1).then_some(self.segment);
-        Some(Outgoing { to: self.to?, bytes: &self.bytes, segment_size, from: None, ecn: None })
-    }
-
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.to = None;
-        self.count = 0;
-        self.closed = false;
-    }
 }
 
 #[cfg(test)]
@@ -333,28 +322,11 @@ mod tests {
         assert_eq!(kind(&[]), Kind::Foreign);
         for first in 0..=u8::MAX {
             let expected = match first {
-                0x10..=0x1f => Kind::Ours,
+                0x00..=0x03 | 0x10..=0x1f => Kind::Ours,
                 0x40..=0x7f | 0xc0..=0xff => Kind::Quic,
                 _ => Kind::Foreign,
             };
             assert_eq!(kind(&[first, 0]), expected, "{first:#04x}");
         }
-    }
-
-    #[test]
-    fn a_batch_is_one_peer_and_one_size_with_a_shorter_end() {
-        let (a, b) = ("192.0.2.1:1".parse().unwrap(), "192.0.2.2:1".parse().unwrap());
-        let mut batch = SendBatch::default();
-        assert!(batch.push(a, &[1; 100], 64));
-        assert!(!batch.push(b, &[1; 100], 64), "another peer");
-        assert!(!batch.push(a, &[1; 101], 64), "a longer one");
-        assert!(batch.push(a, &[2; 100], 64));
-        assert!(batch.push(a, &[3; 10], 64));
-        assert!(!batch.push(a, &[4; 10], 64), "a shorter one ends the batch");
-        assert_eq!(batch.outgoing().unwrap().segment_size, Some(100));
-        batch.clear();
-        assert!(batch.push(b, &[1], 1));
-        assert!(!batch.push(b, &[1], 1), "no more than the kernel segments");
-        assert_eq!(batch.outgoing().unwrap().segment_size, None);
     }
 }
