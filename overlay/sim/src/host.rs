@@ -180,7 +180,9 @@ impl Host {
     #[must_use]
     pub fn local_interfaces(&self) -> Vec<LocalInterface> {
         let mut all = Vec::new();
-        for (index, interface) in self.interfaces.iter().enumerate().filter(|(_, interface)| interface.up && self.plugged) {
+        for (index, interface) in
+            self.interfaces.iter().enumerate().filter(|(_, interface)| interface.up && self.plugged)
+        {
             for addr in [interface.v4, interface.v6].into_iter().flatten() {
                 let has_default_route = self.default_of(addr).is_some_and(|first| std::ptr::eq(first, interface));
                 let prefix_len = interface.prefix_len(addr);

@@ -47,7 +47,9 @@ fn up(world: &World, host: HostId) -> impl Iterator<Item = &crate::host::Interfa
 fn same_segment(world: &World, a: HostId, b: HostId) -> Direct {
     let shared = up(world, a).any(|x| {
         let near = |y: &crate::host::Interface| {
-            y.segment == x.segment && x.segment != INTERNET && (x.v4.is_some() && y.v4.is_some() || x.v6.is_some() && y.v6.is_some())
+            y.segment == x.segment
+                && x.segment != INTERNET
+                && (x.v4.is_some() && y.v4.is_some() || x.v6.is_some() && y.v6.is_some())
         };
         up(world, b).any(near)
     });
@@ -116,9 +118,9 @@ fn side(world: &World, host: HostId) -> Option<Side> {
     Some(Side {
         segment,
         stable: kinds.iter().all(|kind| kind.mapping == Mapping::EndpointIndependent),
-        foreseeable: kinds.iter().all(|kind| {
-            kind.mapping == Mapping::EndpointIndependent || kind.ports == Ports::Preserving
-        }),
+        foreseeable: kinds
+            .iter()
+            .all(|kind| kind.mapping == Mapping::EndpointIndependent || kind.ports == Ports::Preserving),
         filtering: kinds.iter().map(|kind| kind.filtering).fold(Filtering::EndpointIndependent, stricter),
         open: kinds.len() == 1 && kinds.iter().all(|kind| kind.maps_ports),
         unsteady: kinds.iter().any(|kind| kind.absolute_us.is_some()),

@@ -213,7 +213,11 @@ impl NatBox {
             return Some(wish);
         }
         // 1024 random tries find a port unless the box is full, as a real one is then.
-        (0..1_024).map(|_| u16::try_from(self.rng.between(1_024, 65_535)).unwrap_or(u16::MAX)).collect::<Vec<_>>().into_iter().find(|port| free(self, *port))
+        (0..1_024)
+            .map(|_| u16::try_from(self.rng.between(1_024, 65_535)).unwrap_or(u16::MAX))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .find(|port| free(self, *port))
     }
 
     fn sweep(&mut self, now_us: u64) {

@@ -182,7 +182,14 @@ impl Net {
     ///
     /// # Errors
     /// Why it got nowhere.
-    pub fn climb(&mut self, now_us: u64, segment: SegmentId, from: SocketAddr, to: SocketAddr, ttl: u8) -> Result<Wire, Lost> {
+    pub fn climb(
+        &mut self,
+        now_us: u64,
+        segment: SegmentId,
+        from: SocketAddr,
+        to: SocketAddr,
+        ttl: u8,
+    ) -> Result<Wire, Lost> {
         let mut wire = Wire { from, to, segment, ttl };
         loop {
             let here = &self.segments[wire.segment];
@@ -266,11 +273,13 @@ pub fn is_private(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {
             let [a, b, ..] = ip.octets();
-            ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() || (a == 100 && b & 0xc0 == 64)
+            ip.is_private()
+                || ip.is_loopback()
+                || ip.is_link_local()
+                || ip.is_unspecified()
+                || (a == 100 && b & 0xc0 == 64)
         }
-        IpAddr::V6(ip) => {
-            ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local()
-        }
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local(),
     }
 }
 

@@ -171,7 +171,11 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "events {}, datagrams {}, links {}, kills {}", self.events, self.datagrams, self.links, self.kills)?;
+        writeln!(
+            f,
+            "events {}, datagrams {}, links {}, kills {}",
+            self.events, self.datagrams, self.links, self.kills
+        )?;
         writeln!(
             f,
             "lost: weather {}, filters {}, hop limit {}, too large {}, nobody there {}, UDP blocked {}",

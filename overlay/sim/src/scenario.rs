@@ -139,6 +139,8 @@ pub struct Scenario {
     pub relays: Vec<Place>,
     /// Networks.
     pub networks: Vec<Private>,
+    /// A network whose members never talk, for measuring what silence costs.
+    pub idle: Option<usize>,
     /// When each member joins each of its networks: (network, member, time).
     pub joins: Vec<(usize, usize, u64)>,
     /// Talk.
@@ -193,10 +195,61 @@ impl Scenario {
             .filter_map(|_| draw_flow(&mut rng, &networks, heal_us))
             .collect();
         let hosts = members.len() + relays.len();
-        let mut scenario =
-            Self { seed, sites, members, relays, networks, joins, flows, faults: Vec::new(), heal_us, end_us };
+        let mut scenario = Self {
+            seed,
+            sites,
+            members,
+            relays,
+            networks,
+            idle: None,
+            joins,
+            flows,
+            faults: Vec::new(),
+            heal_us,
+            end_us,
+        };
         let faults = if rng.chance(100) { 0 } else { rng.below(14) };
         scenario.faults = (0..faults).map(|_| scenario.draw_fault(&mut rng, hosts)).collect();
+        scenario.faults.sort_by_key(|(at, _)| *at);
+        scenario
+    }
+
+    /// One large world: networks of 50 members (the first of 101, who never talk), a relay for each 50 nodes, something
+    /// failing every minute, everything healed for the last tenth of the time.
+    #[must_use]
+    pub fn large(seed: u64, nodes: usize, minutes: u64) -> Self {
+        let mut rng = Rng(seed ^ 0x6e66_5f73_696d_0002);
+        let end_us = minutes * 60 * SECOND;
+        let (joined_us, heal_us) = (end_us / 10, end_us - (end_us / 10).max(240 * SECOND).min(end_us / 2));
+        let relays: Vec<Place> = (0..(nodes / 50).max(2)).map(|_| draw_place(&mut rng, true)).collect();
+        let count = nodes.saturating_sub(relays.len()).max(4);
+        let sites = draw_sites(&mut rng, count);
+        let members: Vec<Member> = (0..count).map(|_| draw_member(&mut rng, &sites)).collect();
+        let mut networks = Vec::new();
+        let mut next = 0;
+        while next < count {
+            let size = if next == 0 { 101 } else { 50 }.min(count - next);
+            let relay = rng.index(relays.len());
+            let relays = vec![relay, (relay + 1) % relays.len()];
+            networks.push(Private { members: (next..next + size).collect(), relays });
+            next += size;
+        }
+        let mut joins = Vec::new();
+        for (network, private) in networks.iter().enumerate() {
+            for member in private.members.iter().skip(1) {
+                joins.push((network, *member, rng.between(3 * SECOND, joined_us.saturating_sub(30 * SECOND))));
+            }
+        }
+        let talking = if networks.len() > 1 { &networks[1..] } else { &networks[..] };
+        let skipped = networks.len() - talking.len();
+        let flows = (0..count).filter_map(|_| draw_flow(&mut rng, talking, heal_us));
+        let idle = (skipped > 0).then_some(0);
+        let flows = flows.map(|flow| Flow { network: flow.network + skipped, ..flow }).collect();
+        let hosts = members.len() + relays.len();
+        let mut scenario =
+            Self { seed, sites, members, relays, networks, idle, joins, flows, faults: Vec::new(), heal_us, end_us };
+        scenario.faults = (0..minutes).map(|_| scenario.draw_fault(&mut rng, hosts)).collect();
+        scenario.faults.retain(|(at, _)| *at > joined_us);
         scenario.faults.sort_by_key(|(at, _)| *at);
         scenario
     }

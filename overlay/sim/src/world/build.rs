@@ -89,11 +89,12 @@ impl World {
             let interfaces = member.plugs.iter().enumerate();
             let interfaces: Vec<Interface> =
                 interfaces.map(|(nth, plug)| self.interface(index, nth, *plug, member.v6_only)).collect();
-            let default_relays =
-                self.scenario.networks.iter().find(|private| private.members.first() == Some(&index)).map_or_else(
-                    Vec::new,
-                    |private| private.relays.iter().map(|relay| infos[*relay].clone()).collect(),
-                );
+            let default_relays = self
+                .scenario
+                .networks
+                .iter()
+                .find(|private| private.members.first() == Some(&index))
+                .map_or_else(Vec::new, |private| private.relays.iter().map(|relay| infos[*relay].clone()).collect());
             let fixed = self.fixed(format!("m{index}"), index, Tier::Edge, None, default_relays, member.place);
             self.add_host(Host::new(fixed, interfaces, member.skew_s));
         }
@@ -153,9 +154,11 @@ impl World {
             Plug::Site(site) => {
                 let (gateway, segment) = self.sites[site];
                 let v4 = IpAddr::V4(Ipv4Addr::new(192, 168, 1, low));
-                let v6 = self.net.gateway(gateway).v6_prefix.map(|prefix| {
-                    IpAddr::V6(Ipv6Addr::from((u128::from(prefix) << 64) | (host as u128 + 0x100)))
-                });
+                let v6 = self
+                    .net
+                    .gateway(gateway)
+                    .v6_prefix
+                    .map(|prefix| IpAddr::V6(Ipv6Addr::from((u128::from(prefix) << 64) | (host as u128 + 0x100))));
                 Interface { segment, v4: Some(v4).filter(|_| !v6_only), v6, up: true }
             }
         }
@@ -196,6 +199,9 @@ impl World {
         let mut flows = Vec::new();
         for (network, private) in self.scenario.networks.iter().enumerate() {
             let members = &private.members;
+            if self.scenario.idle == Some(network) {
+                continue;
+            }
             let all = (members.len() * members.len().saturating_sub(1)) as u64;
             let keep = if all == 0 { 0 } else { (FINAL_PAIRS * 1_000_000 / all).min(1_000_000) };
             for (from, to) in members.iter().flat_map(|from| members.iter().map(move |to| (*from, *to))) {

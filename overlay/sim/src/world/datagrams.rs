@@ -47,7 +47,11 @@ impl World {
             self.report.too_large += 1;
             return;
         }
-        let copies = if near { 1 } else { 1 + u64::from(self.rng.below(1_000_000) < from_place.double_ppm + to_place.double_ppm) };
+        let copies = if near {
+            1
+        } else {
+            1 + u64::from(self.rng.below(1_000_000) < from_place.double_ppm + to_place.double_ppm)
+        };
         for _ in 0..copies {
             if !near && self.rng.below(1_000_000) < from_place.loss_ppm + to_place.loss_ppm {
                 self.report.weather_lost += 1;
@@ -94,7 +98,8 @@ impl World {
     pub(super) fn enters_relay(&mut self, host: HostId, bytes: &[u8], trail: Vec<HostId>) -> bool {
         let Some(tag) = relayed_tag(bytes).filter(|_| self.hosts[host].fixed.relay.is_some()) else { return true };
         if trail.contains(&host) {
-            self.oracle.violated(format!("a relayed frame is at {} again after {trail:?}", self.hosts[host].fixed.name));
+            self.oracle
+                .violated(format!("a relayed frame is at {} again after {trail:?}", self.hosts[host].fixed.name));
             return false;
         }
         if self.trails.len() >= MAX_TRAILS {

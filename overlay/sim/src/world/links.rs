@@ -132,7 +132,9 @@ impl World {
 
     /// The client sends something: its boxes keep the mapping, and the server learns of a new address.
     fn refresh(&mut self, link: u64) {
-        let Some(state) = self.links.get(&link).filter(|state| !state.stream && state.stalled_us.is_none()) else { return };
+        let Some(state) = self.links.get(&link).filter(|state| !state.stream && state.stalled_us.is_none()) else {
+            return;
+        };
         let [(client, ..), (server, _, at_server)] = state.ends;
         let (addr, seen) = (state.addr, state.seen);
         let Some(remote) = self.seen_from(client, addr, false) else { return };
@@ -157,7 +159,8 @@ impl World {
     /// A node closes a link.
     pub(super) fn close_link(&mut self, host: HostId, id: LinkId) {
         let link = id.0 / 2;
-        let Some(end) = self.links.get(&link).and_then(|state| state.ends.iter().position(|end| end.0 == host && end.2 == id))
+        let Some(end) =
+            self.links.get(&link).and_then(|state| state.ends.iter().position(|end| end.0 == host && end.2 == id))
         else {
             return;
         };
@@ -220,7 +223,8 @@ impl World {
 
     /// Do packets get from one host to the other and back, as far as cables and cuts go?
     fn passes(&self, client: HostId, server: HostId) -> bool {
-        let runs = |host: HostId| self.hosts[host].plugged && self.hosts[host].node.as_ref().map(Node::node_id).is_some();
+        let runs =
+            |host: HostId| self.hosts[host].plugged && self.hosts[host].node.as_ref().map(Node::node_id).is_some();
         runs(client) && runs(server) && !self.is_cut(client, server) && !self.is_cut(server, client)
     }
 

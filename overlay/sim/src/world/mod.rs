@@ -189,6 +189,12 @@ impl World {
         self.now_us
     }
 
+    /// Bytes a host sent and received so far, headers and control links included.
+    #[must_use]
+    pub fn bytes_of(&self, host: HostId) -> u64 {
+        self.hosts.get(host).map_or(0, |host| host.bytes)
+    }
+
     /// What was counted so far.
     #[must_use]
     pub const fn report(&self) -> &Report {

@@ -58,11 +58,7 @@ impl World {
     }
 
     /// Gives a running node an input, and performs what comes of it.
-    pub(super) fn with_node<T>(
-        &mut self,
-        host: HostId,
-        input: impl FnOnce(&mut Node, Now) -> T,
-    ) -> Option<T> {
+    pub(super) fn with_node<T>(&mut self, host: HostId, input: impl FnOnce(&mut Node, Now) -> T) -> Option<T> {
         let it = &mut self.hosts[host];
         let now = it.now(self.now_us);
         let answer = input(it.node.as_mut()?, now);

@@ -119,6 +119,9 @@ impl World {
         if done == Some(true) && self.hosts[owner].node.is_some() {
             self.diary.note(self.now_us, || format!("m{member} is revoked in net{network}"));
             self.networks[network].revoked.insert(member, self.now_us);
+        } else if done.is_none() && self.now_us < self.scenario.heal_us {
+            // The owner's machine is off.
+            self.later(AGAIN_US, Event::Revoke { network, member });
         }
     }
 
