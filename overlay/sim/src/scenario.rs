@@ -137,6 +137,8 @@ pub struct Scenario {
     pub members: Vec<Member>,
     /// Lines of the relays, all public and of both families.
     pub relays: Vec<Place>,
+    /// Do the relays work together?
+    pub mesh: bool,
     /// Networks.
     pub networks: Vec<Private>,
     /// A network whose members never talk, for measuring what silence costs.
@@ -195,11 +197,13 @@ impl Scenario {
             .filter_map(|_| draw_flow(&mut rng, &networks, heal_us))
             .collect();
         let hosts = members.len() + relays.len();
+        let mesh = rng.chance(500);
         let mut scenario = Self {
             seed,
             sites,
             members,
             relays,
+            mesh,
             networks,
             idle: None,
             joins,
@@ -246,8 +250,20 @@ impl Scenario {
         let idle = (skipped > 0).then_some(0);
         let flows = flows.map(|flow| Flow { network: flow.network + skipped, ..flow }).collect();
         let hosts = members.len() + relays.len();
-        let mut scenario =
-            Self { seed, sites, members, relays, networks, idle, joins, flows, faults: Vec::new(), heal_us, end_us };
+        let mut scenario = Self {
+            seed,
+            sites,
+            members,
+            relays,
+            mesh: true,
+            networks,
+            idle,
+            joins,
+            flows,
+            faults: Vec::new(),
+            heal_us,
+            end_us,
+        };
         scenario.faults = (0..minutes).map(|_| scenario.draw_fault(&mut rng, hosts)).collect();
         scenario.faults.retain(|(at, _)| *at > joined_us);
         scenario.faults.sort_by_key(|(at, _)| *at);

@@ -108,12 +108,22 @@ impl World {
                 grants: Vec::new(),
                 max_networks: RelayConfig::MAX_NETWORKS,
                 max_circuits: RelayConfig::MAX_CIRCUITS,
+                mesh: self.mesh_of(relay, &infos),
+                rate_bps: None,
+                price: 0,
+                transit: Vec::new(),
             };
             let place = self.scenario.relays[relay];
             let fixed =
                 self.fixed(format!("r{relay}"), members + relay, Tier::Central, Some(config), Vec::new(), place);
             self.add_host(Host::new(fixed, vec![interface], 0));
         }
+    }
+
+    /// Relays of a mesh all know each other, up to what a relay takes.
+    fn mesh_of(&self, relay: usize, infos: &[RelayInfo]) -> Vec<RelayInfo> {
+        let others = infos.iter().enumerate().filter(|(other, _)| self.scenario.mesh && *other != relay);
+        others.map(|(_, info)| info.clone()).take(64).collect()
     }
 
     fn fixed(
