@@ -237,9 +237,11 @@ fn pitfall_22_a_relay_can_add_nothing_to_a_log() {
     let before = state_of(&home.world, a, &network);
     let refused = |world: &World| world.sims[a].node.as_ref().unwrap().status(world.now).counters.rx_refused;
     let (count, expected) = (refused(&home.world), forged.len() as u64);
+    let members = home.world.members(a, network);
     home.world.forge(relay, a, &ControlMessage::LogEntries { network, entries: forged });
-    home.world.run(SECOND);
     assert_eq!(state_of(&home.world, a, &network), before);
+    home.world.run(SECOND);
+    assert_eq!(home.world.members(a, network), members);
     assert_eq!(refused(&home.world) - count, expected, "and every one of them was counted");
 }
 

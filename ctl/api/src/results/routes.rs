@@ -20,8 +20,8 @@ pub enum PathState {
     Suspect,
     /// Three probes in a row were lost.
     Dead,
-    /// Was dead; begins to answer.
-    Recovering,
+    /// Being opened or probed for the first time.
+    Opening,
     /// A state this version does not know.
     #[serde(other)]
     Unknown,

@@ -33,6 +33,11 @@ impl Node {
         self.send_sealed(now, peer, plaintext, via, Class::Interactive).is_some_and(|_| true)
     }
 
+    /// The answer to something on the path it came: nothing is expected in return.
+    pub(super) fn send_answer(&mut self, now: Now, peer: PeerRef, plaintext: &[u8], via: &Via) {
+        self.send_over(now, peer, plaintext, Some(via), Class::Interactive, false);
+    }
+
     /// The same for a class of traffic. Returns the path it went; `None`: it cannot be sent, `Some(None)`: it waits.
     pub(super) fn send_sealed(
         &mut self,
@@ -41,6 +46,19 @@ impl Node {
         plaintext: &[u8],
         via: Option<&Via>,
         class: Class,
+    ) -> Option<Option<PathKey>> {
+        self.send_over(now, peer, plaintext, via, class, true)
+    }
+
+    /// `asks`: a sign of life is expected. If answers did, two quiet ends would probe each other's answers for ever.
+    fn send_over(
+        &mut self,
+        now: Now,
+        peer: PeerRef,
+        plaintext: &[u8],
+        via: Option<&Via>,
+        class: Class,
+        asks: bool,
     ) -> Option<Option<PathKey>> {
         let Some(state) = self.peers.hot_entry(peer) else {
             self.counters.queue_full = self.counters.queue_full.saturating_add(1);
@@ -64,9 +82,9 @@ impl Node {
         match self.sessions.seal_into(now, self.rng.as_mut(), &peer, plaintext, &mut datagram) {
             SealStatus::Sealed => {
                 let outer = u16::try_from(plaintext.len()).unwrap_or(u16::MAX).saturating_add(via.overhead());
-                let is_active = state.is_active(now);
+                let asks = asks && state.is_active(now);
                 let path = state.paths.get_mut(&via.key);
-                let due = path.and_then(|path| path.sent(now, outer, is_active));
+                let due = path.and_then(|path| path.sent(now, outer, asks));
                 if let Some(due) = due.filter(|due| state.scheduled_us.is_none_or(|scheduled| *due < scheduled)) {
                     self.peers.ensure(&peer, due);
                 }
@@ -148,8 +166,9 @@ impl Node {
     /// Something authentic came over a path, or from where there is none yet.
     fn heard(&mut self, now: Now, peer: PeerRef, via: &Via, len: usize) {
         let Some(state) = self.peers.hot_entry(peer) else { return };
-        match state.paths.get_mut(&via.key) {
-            Some(path) => path.heard(now, len),
+        match state.paths.get_mut(&via.key).map(|path| path.heard(now, len)) {
+            Some(None) => {}
+            Some(Some(due)) => self.peers.ensure(&peer, due),
             None => self.probe_back(now, peer, via),
         }
     }
@@ -169,7 +188,7 @@ impl Node {
             Ok(Inner::EntryFragment(fragment)) => self.fragment_from_peer(now, peer, &fragment),
             Ok(Inner::Ping { id, t }) => {
                 if let Ok(answer) = (Inner::Pong { id, t }).to_vec() {
-                    self.send_plain(now, peer, &answer, Some(via));
+                    self.send_answer(now, peer, &answer, via);
                 }
             }
             Ok(Inner::Pong { id, .. }) => self.pong(now, peer, via, id),

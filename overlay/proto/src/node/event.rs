@@ -86,6 +86,8 @@ pub enum Event {
         class: Class,
         /// The path.
         path: PathInfo,
+        /// The one before would have gone on working: at most one such change of a peer in 10 s.
+        voluntary: bool,
         /// Why, for people.
         reason: String,
     },

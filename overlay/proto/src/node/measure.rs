@@ -93,9 +93,9 @@ impl Node {
             for class in changed {
                 let Some(state) = self.peers.get(&peer) else { continue };
                 let Some(via) = state.via_for(class) else { continue };
-                let reason = state.reason(class).to_owned();
-                let path = PathInfo::of(via.key, via.to);
-                self.outbox.event(Event::PathChanged { network: peer.network, node: peer.node, class, path, reason });
+                let (reason, voluntary) = (state.reason(class).to_owned(), state.was_voluntary(class));
+                let (network, node, path) = (peer.network, peer.node, PathInfo::of(via.key, via.to));
+                self.outbox.event(Event::PathChanged { network, node, class, path, voluntary, reason });
             }
         }
         busy
@@ -111,10 +111,7 @@ impl Node {
         for ((key, path), role) in state.paths.iter_mut().zip(roles) {
             let Some(via) = path.via(key) else { continue };
             if !has_session {
-                // Nothing can be sealed, so nothing can be asked; the handshake finds out by itself.
-                path.life.forgive();
-                path.next_probe_us = path.next_probe_us.max(now.after(SECOND_US));
-                path.mtu.forgive(now);
+                path.defer(now);
                 continue;
             }
             let work = path.run(now, role);
@@ -155,7 +152,7 @@ impl Node {
         let observed = if via.label.is_none() { via.to.addr() } else { None };
         let ack = ProbeAck { id, len: u16::try_from(len).unwrap_or(u16::MAX), observed, rx_packets, rx_bytes };
         if let Ok(plaintext) = Inner::ProbeAck(ack).to_vec() {
-            self.send_plain(now, peer, &plaintext, Some(via));
+            self.send_answer(now, peer, &plaintext, via);
         }
     }
 

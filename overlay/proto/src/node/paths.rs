@@ -239,22 +239,23 @@ impl Path {
 
     // ---- frames
 
-    /// A data frame leaves on it. `is_active`: the peer has traffic, so silence means something. Returns the deadline it sets.
-    pub(super) fn sent(&mut self, now: Now, outer_len: u16, is_active: bool) -> Option<u64> {
+    /// A data frame leaves on it. `asks`: the peer has traffic and something should come back. Returns the deadline it sets.
+    pub(super) fn sent(&mut self, now: Now, outer_len: u16, asks: bool) -> Option<u64> {
         self.tx_packets = self.tx_packets.wrapping_add(1);
-        if !is_active {
+        if !asks {
             return None;
         }
-        let timeout_us = self.metrics.rtt.timeout_us();
-        let set = self.life.sent(now, timeout_us) | self.mtu.used(now, outer_len);
+        // A packet larger than what is known to pass may vanish for its size alone: that says nothing about life.
+        let within = outer_len <= self.mtu.confirmed();
+        let set = within && self.life.sent(now, self.metrics.rtt.timeout_us()) | self.mtu.used(now, outer_len);
         if set { self.next_us() } else { None }
     }
 
-    /// An authentic data frame came over it.
-    pub(super) fn heard(&mut self, now: Now, len: usize) {
+    /// An authentic data frame came over it. Returns the deadline it sets.
+    pub(super) fn heard(&mut self, now: Now, len: usize) -> Option<u64> {
         self.rx_packets = self.rx_packets.wrapping_add(1);
         self.rx_bytes = self.rx_bytes.saturating_add(len as u64);
-        self.life.heard(now);
+        if self.life.heard(now) { self.life.next_us() } else { None }
     }
 
     // ---- probes
@@ -280,6 +281,7 @@ impl Path {
             }
         }
         if self.life.answered(now) {
+            self.metrics.revived();
             self.next_probe_us = now.mono_us;
         }
         true
@@ -306,10 +308,11 @@ impl Path {
                 Role::Other => OTHER_US,
             });
         }
-        if self.life.health() == Health::Alive {
-            work.sizes = self.mtu.poll(now, timeout_us);
-        } else {
-            self.mtu.forgive(now);
+        match self.life.health() {
+            Health::Alive => work.sizes = self.mtu.poll(now, timeout_us),
+            // Small probes come first; what is due for sizes waits for their answer.
+            Health::Suspect => {}
+            Health::Dead | Health::Recovering => self.mtu.forgive(now),
         }
         work
     }
@@ -349,7 +352,17 @@ impl Path {
     pub(super) fn next_us(&self) -> Option<u64> {
         self.open()?;
         let in_flight = self.in_flight.iter().filter(|probe| !probe.overdue).map(|probe| probe.due_us).min();
-        [Some(self.next_probe_us), self.life.next_us(), self.mtu.next_us(), in_flight].into_iter().flatten().min()
+        let mtu = if self.life.health() == Health::Suspect { None } else { self.mtu.next_us() };
+        [Some(self.next_probe_us), self.life.next_us(), mtu, in_flight].into_iter().flatten().min()
+    }
+
+    /// Nothing can be sealed for this peer now, so nothing can be asked: later.
+    pub(super) fn defer(&mut self, now: Now) {
+        let until_us = now.after(SECOND_US);
+        self.in_flight.clear();
+        self.life.defer(until_us);
+        self.mtu.forgive(now);
+        self.next_probe_us = self.next_probe_us.max(until_us);
     }
 
     /// Traffic begins again after an idle time: measurements are old, and a direct path may have lost its NAT mapping.

@@ -125,6 +125,11 @@ impl Peer {
         self.chooser.reason(class)
     }
 
+    /// Was its last change only for the better?
+    pub(super) fn was_voluntary(&self, class: Class) -> bool {
+        self.chooser.was_voluntary(class)
+    }
+
     /// Is it the second choice?
     pub(super) fn is_warm(&self, key: &PathKey) -> bool {
         self.warm == Some(*key)

@@ -111,8 +111,11 @@ impl Peers {
                 self.remove_path(&peer, &worst);
             }
         }
-        self.directs.insert((to, peer));
-        self.opened(now, peer, key, Circuit::Direct { to })
+        let is_open = self.opened(now, peer, key, Circuit::Direct { to });
+        if is_open {
+            self.directs.insert((to, peer));
+        }
+        is_open
     }
 
     fn opened(&mut self, now: Now, peer: PeerRef, key: PathKey, circuit: Circuit) -> bool {

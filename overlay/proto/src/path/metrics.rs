@@ -20,6 +20,10 @@ const MIN_GOODPUT_BYTES: u64 = 32 * 1024;
 const LOSS_MEMORY: u64 = 256;
 /// Weight of one lost or answered probe: 1/16.
 const PROBE_WEIGHT: i64 = 16;
+/// Loss a path that comes back from the dead starts with: its outage was no random loss, but it is not as good as new.
+const REVIVED_PPM: u32 = 10_000;
+/// Samples further apart than this weigh half each: what RFC 6298 smooths are the round trips of one flow, not those of last minute.
+const RARE_US: u64 = 2 * SECOND_US;
 /// All of it, in parts per million.
 pub const ALL_PPM: u32 = 1_000_000;
 
@@ -30,6 +34,7 @@ pub struct Rtt {
     var_us: u64,
     min_us: [Option<u64>; 2],
     window_us: u64,
+    last_us: u64,
 }
 
 impl Rtt {
@@ -41,10 +46,12 @@ impl Rtt {
                 self.var_us = sample_us / 2;
             }
             Some(old) => {
-                self.var_us = self.var_us - self.var_us / 4 + old.abs_diff(sample_us) / 4;
-                self.smoothed_us = Some(old - old / 8 + sample_us / 8);
+                let (mean, var) = if now.since(self.last_us) > RARE_US { (2, 2) } else { (8, 4) };
+                self.var_us = self.var_us - self.var_us / var + old.abs_diff(sample_us) / var;
+                self.smoothed_us = Some(old - old / mean + sample_us / mean);
             }
         }
+        self.last_us = now.mono_us;
         let window = now.mono_us / MIN_RTT_WINDOW_US;
         if window != self.window_us {
             let [newest, _] = self.min_us;
@@ -154,6 +161,12 @@ impl Metrics {
         newest.1 = newest.1.max(bps);
     }
 
+    /// The path answers again after it was dead.
+    pub fn revived(&mut self) {
+        self.loss_ppm = self.loss_ppm.min(REVIVED_PPM);
+        self.seen = None;
+    }
+
     /// A small probe was not answered in time.
     pub const fn lost(&mut self) {
         self.note_probe(true);
@@ -216,6 +229,16 @@ mod tests {
         assert_eq!(rtt.min_us(), Some(10_000));
         rtt.add(at(2 * MIN_RTT_WINDOW_US), 50_000);
         assert_eq!(rtt.min_us(), Some(50_000));
+    }
+
+    #[test]
+    fn a_rare_sample_weighs_more_than_one_of_many() {
+        let mut rtt = Rtt::default();
+        rtt.add(at(0), 300_000);
+        for step in 1..=5u64 {
+            rtt.add(at(step * 15 * SECOND_US), 20_000);
+        }
+        assert!(rtt.smoothed_us().is_some_and(|us| us < 30_000), "{rtt:?}");
     }
 
     #[test]

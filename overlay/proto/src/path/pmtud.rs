@@ -36,6 +36,8 @@ pub struct Pmtud {
     confirm_us: Option<u64>,
     /// Confirmations lost in a row.
     missed: u8,
+    /// The first search came to an end.
+    settled: bool,
 }
 
 impl Pmtud {
@@ -43,7 +45,7 @@ impl Pmtud {
     #[must_use]
     pub const fn new(now: Now, limit: u16) -> Self {
         let search_us = if limit > BASE { Some(now.mono_us) } else { None };
-        Self { confirmed: BASE, limit, round: 0, search_us, confirm_us: None, missed: 0 }
+        Self { confirmed: BASE, limit, round: 0, search_us, confirm_us: None, missed: 0, settled: limit <= BASE }
     }
 
     /// Largest outer packet known to pass.
@@ -58,10 +60,10 @@ impl Pmtud {
         self.limit
     }
 
-    /// Is a search under way?
+    /// Is the first search not over yet? Until then the path may well carry more than is known.
     #[must_use]
     pub const fn is_searching(&self) -> bool {
-        self.search_us.is_some() && self.round < MAX_ROUNDS
+        !self.settled
     }
 
     /// When [`Pmtud::poll`] has something to send.
@@ -101,10 +103,13 @@ impl Pmtud {
             }
             let wanted = self.wanted();
             if wanted.is_empty() {
+                self.settled = true;
                 self.search_us = None;
                 return sizes;
             }
             self.round += 1;
+            // What was asked twice and not answered will hardly be answered the third time.
+            self.settled |= self.round >= MAX_ROUNDS;
             self.search_us = Some(now.after(if self.round >= MAX_ROUNDS { RAISE_US } else { wait }));
             sizes.extend(wanted);
         }
@@ -124,6 +129,7 @@ impl Pmtud {
         // Answers to the same round may still come; what is left is asked in the next one.
         self.round = 0;
         self.search_us = (!self.wanted().is_empty()).then(|| now.after(MIN_WAIT_US));
+        self.settled |= self.search_us.is_none();
         true
     }
 
@@ -138,6 +144,7 @@ impl Pmtud {
 
     const fn black_hole(&mut self, now: Now) {
         self.confirmed = BASE;
+        self.settled = true;
         self.missed = 0;
         self.round = 0;
         self.search_us = Some(now.after(HOLE_PAUSE_US));

@@ -66,6 +66,7 @@ pub struct Offer<K> {
 pub struct Chooser<K> {
     current: [Option<K>; 3],
     reason: [String; 3],
+    voluntary: [bool; 3],
     first_us: Option<u64>,
     last_switch_us: Option<u64>,
 }
@@ -73,7 +74,7 @@ pub struct Chooser<K> {
 impl<K> Default for Chooser<K> {
     fn default() -> Self {
         let reason = std::array::from_fn(|_| "no path".to_owned());
-        Self { current: [None, None, None], reason, first_us: None, last_switch_us: None }
+        Self { current: [None, None, None], reason, voluntary: [false; 3], first_us: None, last_switch_us: None }
     }
 }
 
@@ -98,6 +99,12 @@ impl<K: Copy + Ord> Chooser<K> {
         self.reason.get(class.index()).map_or("", String::as_str)
     }
 
+    /// Was the last change for the better only? Then the one before would have gone on working.
+    #[must_use]
+    pub fn was_voluntary(&self, class: Class) -> bool {
+        self.voluntary.get(class.index()).copied().unwrap_or(false)
+    }
+
     /// Looks at all paths again. `true`: the path of some class changed.
     pub fn choose(&mut self, now: Now, offers: &[Offer<K>], rng: &mut dyn CryptoRng) -> bool {
         if !offers.is_empty() {
@@ -106,21 +113,20 @@ impl<K: Copy + Ord> Chooser<K> {
         let may_switch = self.last_switch_us.is_none_or(|last| now.since(last) >= MIN_SWITCH_US);
         let (mut changed, mut switched) = (false, false);
         for class in Class::ALL {
-            let (next, reason) = match self.judge(now, class, offers, rng) {
+            let (next, reason, voluntary) = match self.judge(now, class, offers, may_switch, rng) {
                 Verdict::Keep => continue,
-                Verdict::Voluntary(..) if !may_switch => continue,
                 Verdict::Voluntary(next, reason) => {
                     switched = true;
-                    (Some(next), reason)
+                    (Some(next), reason, true)
                 }
-                Verdict::Forced(next, reason) => (next, reason),
+                Verdict::Forced(next, reason) => (next, reason, false),
             };
-            if let (Some(current), Some(why)) =
-                (self.current.get_mut(class.index()), self.reason.get_mut(class.index()))
+            let at = class.index();
+            if let (Some(current), Some(why), Some(how)) =
+                (self.current.get_mut(at), self.reason.get_mut(at), self.voluntary.get_mut(at))
             {
                 changed |= *current != next;
-                *current = next;
-                *why = reason;
+                (*current, *why, *how) = (next, reason, voluntary);
             }
         }
         if switched {
@@ -129,7 +135,14 @@ impl<K: Copy + Ord> Chooser<K> {
         changed
     }
 
-    fn judge(&self, now: Now, class: Class, offers: &[Offer<K>], rng: &mut dyn CryptoRng) -> Verdict<K> {
+    fn judge(
+        &self,
+        now: Now,
+        class: Class,
+        offers: &[Offer<K>],
+        may_switch: bool,
+        rng: &mut dyn CryptoRng,
+    ) -> Verdict<K> {
         let before = self.current(class);
         let current = before.and_then(|key| offers.iter().find(|offer| offer.key == key));
         let Some(standing) = offers.iter().map(|offer| offer.standing).min() else {
@@ -164,7 +177,7 @@ impl<K: Copy + Ord> Chooser<K> {
                 let has_simpler = fewest < current.relays;
                 let settling =
                     current.relays > 0 && fewest > 0 && self.first_us.is_none_or(|at| now.since(at) < SETTLE_US);
-                if settling || !(is_far || has_simpler) {
+                if settling || !may_switch || !(is_far || has_simpler) {
                     return Verdict::Keep;
                 }
                 let Some(next) = draw(pick(), cost, rng).filter(|next| *next != current.key) else {
