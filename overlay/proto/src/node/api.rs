@@ -9,14 +9,16 @@ use std::net::SocketAddr;
 
 use netflow_wire::{NetworkId, NodeId, RelayInfo, Tier};
 
-pub use super::event::{CommandError, DownReason, ErrorDetail, ErrorKind, Event, NetworkPlan, PathInfo};
+pub use super::event::{
+    CommandError, DownReason, ErrorDetail, ErrorKind, Event, NetworkPlan, PathInfo, TraceHopInfo, TraceStarted,
+};
 pub use super::views::{
     Counters, CreateOptions, InviteInfo, InviteOptions, InviteState, IssuedInvite, Issuer, LinkStatus, MemberInfo,
     NetworkInfo, NetworkRelayInfo, NetworkStateInfo, NodeStatus, PathReport, PathState, PeerInfo, PeerSession,
 };
 use crate::endpoint::PortId;
 use crate::identity::NodeKeys;
-pub use crate::relay::{Carrier, Grant, HostedInfo, LinkId, Quota, RelayConfig, RelayStatus};
+pub use crate::relay::{Carrier, Grant, HostedInfo, LinkId, MeshInfo, Quota, RelayConfig, RelayStatus, Transit};
 use crate::session::PqMode;
 
 /// Smallest inner MTU: the IPv6 minimum link MTU (RFC 8200, 5).

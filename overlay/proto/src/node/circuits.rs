@@ -7,6 +7,7 @@ use netflow_wire::{FrameKind, NetworkId, NodeId};
 use super::api::Event;
 use super::peer::{IDLE_US, Sizes};
 use super::peers::Via;
+use super::routes::{NO_PATH, is_multi, key_of};
 use super::{MAX_RELAYS_USED, Node};
 use crate::endpoint::{Endpoint, PathKey};
 use crate::path::Class;
@@ -248,6 +249,7 @@ impl Node {
 
     /// A relay became usable: ask it for what waits, and again for what was open (its labels may be new).
     pub(super) fn reopen_circuits(&mut self, now: Now, relay: &NodeId, only: Option<&NetworkId>) {
+        self.reopen_routes(relay);
         let Some(served) = self.links.get(relay) else { return };
         let Some((link, _)) = served.up().filter(|_| served.bind.is_bound()) else { return };
         let mut ask = Vec::new();
@@ -272,23 +274,24 @@ impl Node {
         &mut self,
         now: Now,
         relay: NodeId,
-        network: NetworkId,
-        node: NodeId,
-        label: u32,
-        epoch: u16,
+        peer: PeerRef,
+        via: &[NodeId],
+        (label, epoch): (u32, u16),
     ) {
         let Some(served) = self.links.get(&relay) else { return };
         let (Some((link, _)), Some(to)) = (served.up(), served.endpoint()) else { return };
+        let PeerRef { network, node } = peer;
         let serving = self.networks.get(&network).filter(|state| state.is_up() && state.uses_relay(&relay));
         // The relay's copy of the log may be ahead of ours, but a node revoked here gets no circuit.
-        if label == 0 || node == self.id || serving.is_none_or(|state| state.log.state().is_revoked(&node)) {
-            let reason = circuit_reason::PEER_OFFLINE;
-            self.outbox
-                .send(link, ControlMessage::CircuitClosed { network, peer: node, via: Vec::new(), label, reason });
+        let mine = label != 0 && node != self.id && serving.is_some_and(|state| !state.log.state().is_revoked(&node));
+        let key = key_of(relay, via).filter(|key| mine && self.takes_route(&peer, key));
+        let Some(key) = key else {
+            let reason = if mine { NO_PATH } else { circuit_reason::PEER_OFFLINE };
+            let via = via.to_vec();
+            self.outbox.send(link, ControlMessage::CircuitClosed { network, peer: node, via, label, reason });
             return;
-        }
-        let peer = PeerRef { network, node };
-        if !self.peers.open(now, peer, PathKey::relay(relay), to, label, epoch) {
+        };
+        if !self.peers.open(now, peer, key, to, label, epoch) {
             return;
         }
         self.flush_waiting(now, peer);
@@ -317,18 +320,21 @@ impl Node {
         &mut self,
         now: Now,
         relay: NodeId,
-        network: NetworkId,
-        node: NodeId,
+        peer: PeerRef,
+        via: &[NodeId],
         label: u32,
         reason: u8,
     ) {
-        let peer = PeerRef { network, node };
         let Some(state) = self.peers.get(&peer) else { return };
-        let key = PathKey::relay(relay);
+        let Some(key) = key_of(relay, via) else { return };
         // The answer to an earlier question must not close what was opened since.
         if let Some((open, _)) = state.via(&key).and_then(|via| via.label)
             && open != label
         {
+            return;
+        }
+        if is_multi(&key) {
+            self.route_closed(now, peer, &key);
             return;
         }
         let pause = match reason {
@@ -336,6 +342,8 @@ impl Node {
             _ => REFUSED_PAUSE_US,
         };
         self.peers.closed(now, &peer, &key, pause);
+        // It may be at another relay.
+        self.seek_route(now, peer);
     }
 
     // ---- timers
@@ -374,13 +382,9 @@ impl Node {
 
     /// Closes the circuits of a peer nobody talks to any more. Its session keys stay with the session table.
     fn give_back(&mut self, peer: PeerRef) {
+        self.routes.forget_peer(&peer);
         for key in self.peers.remove(&peer) {
-            let relay = key.first_relay().and_then(|relay| self.links.get(&relay));
-            if let Some((link, _)) = relay.and_then(super::links::RelayLink::up) {
-                let (network, peer, reason) = (peer.network, peer.node, circuit_reason::PEER_OFFLINE);
-                self.outbox
-                    .send(link, ControlMessage::CircuitClosed { network, peer, via: Vec::new(), label: 0, reason });
-            }
+            self.close_route(peer, &key, circuit_reason::PEER_OFFLINE);
         }
     }
 }

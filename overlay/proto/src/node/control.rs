@@ -7,11 +7,12 @@ use netflow_wire::control::{CONTROL_VERSION, ControlMessage, refused_code};
 use netflow_wire::{FrameKind, NetworkId, NodeId};
 
 use super::api::{Carrier, Event, LinkId, Quota};
-use super::links::{Attachment, refused_until};
+use super::links::{Attachment, LinkPhase, refused_until};
 use super::outbox::{SELF_CLIENT, SELF_CLIENT_ADDR, SELF_RELAY_ADDR, SELF_SERVER};
 use super::{Node, canonical};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, PortId};
 use crate::relay::{BindProgress, batches};
+use crate::session::PeerRef;
 use crate::time::Now;
 
 impl Node {
@@ -44,8 +45,26 @@ impl Node {
         for relay in unwanted {
             self.peers.forget_relay(&relay);
         }
+        self.greet_mesh(now);
         self.attach_wanted(now);
         self.dial(now);
+    }
+
+    /// The second port of a relay: answers that must come from another port than the question went to.
+    pub(super) fn open_relay_port(&mut self) {
+        if self.relay.is_some() {
+            self.outbox.open_port(PortId::STUN_ALT);
+        }
+    }
+
+    /// Links that are up already when their relay comes into the mesh.
+    fn greet_mesh(&mut self, now: Now) {
+        let Some(server) = &mut self.relay else { return };
+        for (relay, state) in self.links.iter() {
+            if let LinkPhase::Up { link, remote, carrier } = state.phase {
+                server.handle_dialled_up(now, link, *relay, remote, carrier);
+            }
+        }
     }
 
     fn dial(&mut self, now: Now) {
@@ -91,7 +110,7 @@ impl Node {
         let (tier, software) = (self.tier, self.software.clone());
         self.outbox.send(link, ControlMessage::Hello { version: CONTROL_VERSION, tier, software });
         if let Some(server) = &mut self.relay {
-            server.handle_dialled_up(link, relay, remote, carrier);
+            server.handle_dialled_up(now, link, relay, remote, carrier);
         }
         self.peers.set_suspect(&relay, false);
         self.attach_wanted(now);
@@ -188,11 +207,14 @@ impl Node {
                 self.join_refused(now, relay, network, invite, reason, &text);
             }
             ControlMessage::BindTicket { bind_id, bind_key } => self.bind_ticket(now, relay, bind_id, bind_key),
-            ControlMessage::CircuitOpened { network, peer, label, epoch, .. } => {
-                self.circuit_opened(now, relay, network, peer, label, epoch);
+            ControlMessage::CircuitOpened { network, peer, via, label, epoch } => {
+                self.circuit_opened(now, relay, PeerRef { network, node: peer }, &via, (label, epoch));
             }
-            ControlMessage::CircuitClosed { network, peer, label, reason, .. } => {
-                self.circuit_closed(now, relay, network, peer, label, reason);
+            ControlMessage::CircuitClosed { network, peer, via, label, reason } => {
+                self.circuit_closed(now, relay, PeerRef { network, node: peer }, &via, label, reason);
+            }
+            ControlMessage::PathAnswer { network, peer, paths, .. } => {
+                self.paths_answered(now, relay, PeerRef { network, node: peer }, &paths);
             }
             ControlMessage::Refused { network, code, text } => self.refused(now, relay, link, network, code, &text),
             ControlMessage::Ping { id } => self.outbox.send(link, ControlMessage::Pong { id }),
@@ -202,8 +224,7 @@ impl Node {
             | ControlMessage::BindRequest
             | ControlMessage::CircuitOpen { .. }
             | ControlMessage::ProbeMe { .. }
-            | ControlMessage::PathQuery { .. }
-            | ControlMessage::PathAnswer { .. } => {}
+            | ControlMessage::PathQuery { .. } => {}
             message @ (ControlMessage::MeshHello
             | ControlMessage::LinkState { .. }
             | ControlMessage::WhereIs { .. }

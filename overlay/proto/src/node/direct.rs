@@ -38,7 +38,9 @@ impl Node {
 
     /// What became of [`Output::PortOpen`](super::Output::PortOpen): the local port number, or one line why not.
     pub fn handle_port_open(&mut self, now: Now, port: PortId, local_port: Result<u16, String>) {
-        let _ = (port, local_port);
+        if let (PortId::STUN_ALT, Some(relay)) = (port, &mut self.relay) {
+            relay.set_other_port(local_port.is_ok());
+        }
         self.settle(now);
     }
 

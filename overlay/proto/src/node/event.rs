@@ -111,6 +111,13 @@ pub enum Event {
         /// What is known about why.
         text: String,
     },
+    /// A trace is over.
+    TraceDone {
+        /// What `Node::trace` returned.
+        trace: u64,
+        /// The relays of the path, nearest first.
+        hops: Vec<TraceHopInfo>,
+    },
     /// A member was revoked; its keys are gone here.
     MemberRevoked {
         /// The network.
@@ -155,6 +162,26 @@ pub enum DownReason {
     Left,
     /// This node was revoked.
     Revoked,
+}
+
+/// One relay of a traced path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TraceHopInfo {
+    /// Which.
+    pub relay: NodeId,
+    /// Round trip from here to it in microseconds, on the data path; `None`: no answer.
+    pub rtt_us: Option<u64>,
+    /// Hop limit a frame of ours has when it comes there.
+    pub hop_limit: u8,
+}
+
+/// A trace that was begun.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TraceStarted {
+    /// Number of the [`Event::TraceDone`] to come; `None` for a direct path: no relay is asked.
+    pub trace: Option<u64>,
+    /// The path in use.
+    pub path: PathInfo,
 }
 
 /// The way to a peer.

@@ -1,6 +1,6 @@
 //! Acting on what the log says: who is a peer, who is out, whether this node itself still belongs.
 
-use netflow_wire::control::{ControlMessage, circuit_reason};
+use netflow_wire::control::circuit_reason;
 use netflow_wire::{NetworkId, NodeId};
 
 use super::Node;
@@ -149,13 +149,9 @@ impl Node {
     fn drop_peer(&mut self, peer: PeerRef, reason: u8) {
         self.sessions.remove_peer(&peer);
         self.probes.forget_peer(&peer);
+        self.routes.forget_peer(&peer);
         for key in self.peers.remove(&peer) {
-            let relay = key.first_relay().and_then(|relay| self.links.get(&relay));
-            if let Some((link, _)) = relay.and_then(super::links::RelayLink::up) {
-                let (network, peer) = (peer.network, peer.node);
-                self.outbox
-                    .send(link, ControlMessage::CircuitClosed { network, peer, via: Vec::new(), label: 0, reason });
-            }
+            self.close_route(peer, &key, reason);
         }
     }
 

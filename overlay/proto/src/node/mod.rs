@@ -27,6 +27,7 @@ mod peers;
 mod probes;
 mod queries;
 mod restore;
+mod routes;
 mod sync;
 mod views;
 
@@ -46,6 +47,7 @@ use self::network::Network;
 use self::outbox::{Local, Outbox, SELF_CLIENT, SELF_CLIENT_ADDR, SELF_RELAY_ADDR, SELF_SERVER};
 use self::peers::Peers;
 use self::probes::Probes;
+use self::routes::Routes;
 use crate::endpoint::{Endpoint, PortId};
 use crate::identity::{NodeKeys, SignedRecord};
 use crate::relay::{RelayOutput, RelayServer};
@@ -81,6 +83,7 @@ pub struct Node {
     probes: Probes,
     knocks: measure::Knocks,
     local: LocalNet,
+    routes: Routes,
     relay: Option<RelayServer>,
     relay_config: Option<RelayConfig>,
     counters: Counters,
@@ -109,6 +112,7 @@ impl Node {
     /// One IP packet read from the TUN of `network`.
     pub fn handle_inside(&mut self, now: Now, network: &NetworkId, packet: &[u8]) {
         self.packet_from_inside(now, network, packet);
+        self.routes.arm(now);
         self.settle(now);
     }
 
@@ -175,6 +179,7 @@ impl Node {
         self.joins_timeout(now);
         self.peers_timeout(now);
         self.probes_timeout(now);
+        self.routes_timeout(now);
         self.settle(now);
     }
 
@@ -182,7 +187,7 @@ impl Node {
     pub fn poll_timeout(&self) -> Option<u64> {
         let relay = self.relay.as_ref().and_then(RelayServer::poll_timeout);
         let own = [self.links.poll_timeout(), self.next_join_due(), self.peers.next_due(), self.next_probe_due()];
-        own.into_iter().chain([relay, self.sessions.poll_timeout()]).flatten().min()
+        own.into_iter().chain([relay, self.sessions.poll_timeout(), self.routes.poll_timeout()]).flatten().min()
     }
 
     /// The next side effect.
@@ -205,12 +210,10 @@ impl Node {
                     self.direct_frame(now, from, datagram)
                 }
                 FrameKind::ReachProbe => false,
-                FrameKind::RelayEcho => match &mut self.relay {
-                    Some(relay) => relay.handle_frame(now, from, kind, datagram, self.rng.as_mut()),
-                    None => false,
-                },
+                FrameKind::RelayEcho => self.relay_echo(now, from, datagram),
             },
-            Datagram::Stun | Datagram::Quic | Datagram::Unknown => false,
+            Datagram::Stun => self.stun(now, from, datagram),
+            Datagram::Quic | Datagram::Unknown => false,
         };
         if !known {
             self.counters.rx_unknown = self.counters.rx_unknown.saturating_add(1);

@@ -57,6 +57,7 @@ impl Node {
             knocks: super::measure::Knocks::default(),
             probes: Probes::default(),
             local: super::direct::Local::default(),
+            routes: super::routes::Routes::default(),
             relay: server,
             relay_config: relay,
             counters: Counters::default(),
@@ -72,6 +73,7 @@ impl Node {
                 relay.restore(now, hosted.network, hosted.log, hosted.meta.as_deref());
             }
         }
+        node.open_relay_port();
         node.refresh_links(now);
         node.settle(now);
         node

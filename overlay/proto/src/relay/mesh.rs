@@ -30,6 +30,8 @@ const MAX_LOST: u8 = 3;
 /// A first measurement comes soon: circuits and the path service wait for it.
 const FIRST_ECHOES: u8 = 4;
 const FIRST_ECHO_US: u64 = 100 * MILLI_US;
+/// Distance of `MeshHello` to a relay that does not answer it: configurations change by hand.
+const HELLO_US: u64 = 30 * SECOND_US;
 /// `WhereIs` passed on for one neighbour in a second.
 const WHERE_PER_SECOND: u32 = 64;
 /// Adverts taken from one neighbour in a second, at a time: the whole table twice.
@@ -51,8 +53,9 @@ pub(super) struct Neighbour {
     pub(super) addrs: Vec<SocketAddr>,
     /// Its control link and where its frames come from, once both have said `MeshHello`.
     pub(super) up: Option<(LinkId, Endpoint)>,
-    /// A link we dialled, on which the other side has not said it yet.
+    /// A link we dialled, on which the other side has not said it yet, and when to say it again.
     awaited: Option<(LinkId, Endpoint)>,
+    hello_due_us: u64,
     /// Circuits pass over it.
     busy: bool,
     /// Smoothed round trip and its deviation (RFC 6298); `None` before the first answer.
@@ -145,10 +148,29 @@ impl Mesh {
     }
 
     /// We said `MeshHello` over a link we dialled.
-    pub(super) fn await_hello(&mut self, node: &NodeId, link: LinkId, endpoint: Endpoint) {
+    pub(super) fn await_hello(&mut self, now: Now, node: &NodeId, link: LinkId, endpoint: Endpoint) {
         if let Some(neighbour) = self.neighbours.get_mut(node) {
             neighbour.awaited = Some((link, endpoint));
+            neighbour.hello_due_us = now.after(HELLO_US);
         }
+    }
+
+    /// Links on which `MeshHello` is to be said again: the other side may name us by now.
+    pub(super) fn hellos(&mut self, now: Now) -> Vec<LinkId> {
+        let mut links = Vec::new();
+        for neighbour in self.neighbours.values_mut() {
+            if let Some((link, _)) = neighbour.awaited.filter(|_| neighbour.hello_due_us <= now.mono_us) {
+                neighbour.hello_due_us = now.after(HELLO_US);
+                links.push(link);
+            }
+        }
+        links
+    }
+
+    /// Is its `MeshHello` awaited on this link?
+    pub(super) fn awaits(&self, node: &NodeId, link: LinkId) -> bool {
+        let awaited = self.neighbours.get(node).and_then(|neighbour| neighbour.awaited);
+        awaited.is_some_and(|(awaited, _)| awaited == link)
     }
 
     /// The other side says it too: where its frames go.
@@ -170,6 +192,9 @@ impl Mesh {
 
     /// A link is gone. Returns the neighbour it led to.
     pub(super) fn link_down(&mut self, now: Now, link: LinkId) -> Option<NodeId> {
+        for neighbour in self.neighbours.values_mut() {
+            neighbour.awaited.take_if(|(awaited, _)| *awaited == link);
+        }
         let node = self.by_link(link)?;
         let neighbour = self.neighbours.get_mut(&node)?;
         let addrs = std::mem::take(&mut neighbour.addrs);
@@ -302,9 +327,11 @@ impl Mesh {
         }
         let echoes = self.neighbours.values().filter(|neighbour| neighbour.up.is_some());
         let echoes = echoes.map(|neighbour| neighbour.next_echo_us).min();
+        let awaited = self.neighbours.values().filter(|neighbour| neighbour.awaited.is_some());
+        let hello = awaited.map(|neighbour| neighbour.hello_due_us).min();
         // News is looked for whenever an echo is due.
         let advert = self.told.as_ref().map(|_| self.told_us.saturating_add(ADVERT_US));
-        [echoes, advert, self.table.next_expiry()].into_iter().flatten().min()
+        [echoes, hello, advert, self.table.next_expiry()].into_iter().flatten().min()
     }
 }
 
@@ -327,6 +354,7 @@ impl Neighbour {
             addrs: Vec::new(),
             up: None,
             awaited: None,
+            hello_due_us: 0,
             busy: false,
             rtt: None,
             loss: 0,

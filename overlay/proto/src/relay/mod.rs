@@ -18,6 +18,7 @@ mod server_circuits;
 mod server_extend;
 mod server_forward;
 mod server_join;
+mod server_links;
 mod server_log;
 mod server_mesh;
 mod server_paths;

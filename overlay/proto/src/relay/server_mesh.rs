@@ -20,9 +20,10 @@ impl RelayServer {
     }
 
     /// A control link this node dialled is up. When it leads to a relay of the mesh, the two begin to work together.
-    pub fn handle_dialled_up(&mut self, link: LinkId, node: NodeId, remote: SocketAddr, carrier: Carrier) {
-        if self.mesh.dials().any(|(neighbour, _)| neighbour == node) {
-            self.mesh.await_hello(&node, link, Endpoint::of_link(link, remote, carrier));
+    pub fn handle_dialled_up(&mut self, now: Now, link: LinkId, node: NodeId, remote: SocketAddr, carrier: Carrier) {
+        let known = self.mesh.link(&node) == Some(link) || self.mesh.awaits(&node, link);
+        if !known && self.mesh.dials().any(|(neighbour, _)| neighbour == node) {
+            self.mesh.await_hello(now, &node, link, Endpoint::of_link(link, remote, carrier));
             self.send(link, ControlMessage::MeshHello);
         }
     }
@@ -158,6 +159,9 @@ impl RelayServer {
                 self.mesh_down(now, link);
                 self.drop_link(now, link);
             }
+        }
+        for link in self.mesh.hellos(now) {
+            self.send(link, ControlMessage::MeshHello);
         }
         self.mesh.table.expire(now);
         self.tell_news(now);

@@ -1,16 +1,82 @@
 //! Questions a relay answers about itself: is it reachable from there, does it reach here, and how far is it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use netflow_wire::control::refused_code;
 use netflow_wire::probe::{EchoFrame, ReachRepr};
 use netflow_wire::relay::INITIAL_HOP_LIMIT;
+use netflow_wire::stun;
+use rand_core::CryptoRng;
 
+use super::bucket::Bucket;
 use super::config::LinkId;
 use super::server::{RelayOutput, RelayServer};
 use crate::endpoint::{Endpoint, PortId};
 use crate::time::Now;
 
+/// Answers for one source (IPv4 /24, IPv6 /48): a site that classifies its NAT needs a dozen.
+const STUN_PER_SECOND: u32 = 20;
+const STUN_BURST: u32 = 60;
+/// Answers in all: 100 bytes each, so at most 4 Mbit/s.
+const STUN_ALL: u32 = 5_000;
+/// Answers longer than their request, in all. A bare request has 20 bytes and its answer 32 or 44; this is what is left of an
+/// amplifier: 25 Kbit/s over all sources.
+const STUN_LONGER: u32 = 100;
+/// Budgets by source. Sources that share one share its budget: forged ones use up their own.
+const STUN_SOURCES: usize = 1_024;
+
+/// How many STUN requests are answered.
+pub(super) struct StunLimits {
+    all: Bucket,
+    longer: Bucket,
+    sources: Vec<Bucket>,
+    seed: u64,
+}
+
+impl StunLimits {
+    pub(super) fn new(now: Now, rng: &mut dyn CryptoRng) -> Self {
+        Self {
+            all: Bucket::new(STUN_ALL, STUN_ALL, now),
+            longer: Bucket::new(STUN_LONGER, STUN_LONGER, now),
+            sources: vec![Bucket::new(STUN_PER_SECOND, STUN_BURST, now); STUN_SOURCES],
+            seed: rng.next_u64(),
+        }
+    }
+
+    /// The source first: what one site uses up must not be taken from all.
+    fn take(&mut self, now: Now, from: SocketAddr) -> bool {
+        let prefix = match from.ip() {
+            IpAddr::V4(v4) => u64::from(v4.to_bits() >> 8),
+            IpAddr::V6(v6) => u64::try_from(v6.to_bits() >> 80).unwrap_or(0) | 1 << 63,
+        };
+        // Multiply and take the high half: enough to spread, and nobody outside knows the seed.
+        let spread = u128::from(prefix ^ self.seed) * 0x9e37_79b9_7f4a_7c15;
+        let at = usize::try_from((spread >> 64) & 0xffff).unwrap_or(0) % STUN_SOURCES;
+        self.sources.get_mut(at).is_some_and(|bucket| bucket.take(now)) && self.all.take(now)
+    }
+}
+
 impl RelayServer {
+    /// The shell has, or lost, the second port ([`PortId::STUN_ALT`]).
+    pub fn set_other_port(&mut self, there: bool) {
+        self.has_other_port = there;
+    }
+
+    /// A STUN Binding request of anybody (RFC 8489). `false`: not answered.
+    pub fn handle_stun(&mut self, now: Now, from: Endpoint, datagram: &[u8]) -> bool {
+        let Endpoint::Udp { port, addr } = from else { return false };
+        if !self.stun.take(now, addr) {
+            return false;
+        }
+        let Some(answer) = stun::answer(datagram, addr, self.has_other_port) else { return false };
+        if answer.is_longer_than(datagram) && !self.stun.longer.take(now) {
+            return false;
+        }
+        let port = if answer.from_other_port { PortId::STUN_ALT } else { port };
+        self.emit(RelayOutput::Datagram { to: Endpoint::Udp { port, addr }, bytes: answer.bytes });
+        true
+    }
+
     /// A client asks for one datagram to an address of its own. To the IP address it is known to be at, and no other:
     /// otherwise anybody could make relays send to anybody.
     pub(super) fn probe_me(&mut self, now: Now, link: LinkId, addr: SocketAddr, token: u64, alt: bool) {
@@ -21,7 +87,9 @@ impl RelayServer {
             self.strike(link, "a probe to an address that is not that of this node");
             return;
         }
-        if self.links.get_mut(&link).is_some_and(|state| state.probes.take(now)) {
+        if alt && !self.has_other_port {
+            self.refuse(link, None, refused_code::OTHER, "this relay has no second port");
+        } else if self.links.get_mut(&link).is_some_and(|state| state.probes.take(now)) {
             let port = if alt { PortId::STUN_ALT } else { PortId::MAIN };
             let bytes = ReachRepr { token }.to_bytes().to_vec();
             self.emit(RelayOutput::Datagram { to: Endpoint::Udp { port, addr }, bytes });

@@ -15,7 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
 use netflow_overlay::node::{
     Carrier, CreateOptions, Event, InviteOptions, LinkId, Node, NodeConfig, Output, Persist, Quota, RelayConfig,
-    Restored, RestoredHosted, RestoredNetwork,
+    Restored, RestoredHosted, RestoredNetwork, Transit,
 };
 use netflow_overlay::session::PqMode;
 use netflow_overlay::{NetworkId, NodeId, NodeKeys, Now, PortId, RelayInfo, Tier};
@@ -106,6 +106,8 @@ pub struct World {
     /// Every control message: sender, receiver, bytes.
     pub messages: Vec<(Id, Id, Vec<u8>)>,
     pub steps: u64,
+    /// Pairs of nodes between which nothing passes, smaller index first.
+    pub blocked: BTreeSet<(Id, Id)>,
 }
 
 impl World {
@@ -129,7 +131,51 @@ impl World {
             keep_capture: false,
             messages: Vec::new(),
             steps: 0,
+            blocked: BTreeSet::new(),
         }
+    }
+
+    // ---- relays among themselves
+
+    /// Relays name each other, pair by pair, besides those they name already.
+    pub fn mesh(&mut self, pairs: &[(Id, Id)]) {
+        for (one, two) in pairs {
+            for (relay, other) in [(*one, *two), (*two, *one)] {
+                let info = self.relay_info(other);
+                self.configure(relay, |config| config.mesh.push(info));
+            }
+        }
+    }
+
+    /// One relay names these, and no others.
+    pub fn set_mesh(&mut self, relay: Id, others: &[Id]) {
+        let mesh = others.iter().map(|other| self.relay_info(*other)).collect();
+        self.configure(relay, |config| config.mesh = mesh);
+    }
+
+    /// A relay carries on what these bring, and no others.
+    pub fn agree(&mut self, relay: Id, others: &[Id], quota: Quota) {
+        let transit = others.iter().map(|other| Transit { relay: self.sims[*other].id, quota }).collect();
+        self.configure(relay, |config| config.transit = transit);
+    }
+
+    fn configure(&mut self, relay: Id, change: impl FnOnce(&mut RelayConfig)) {
+        change(self.sims[relay].relay.as_mut().expect("a relay"));
+        let (now, config) = (self.now, self.sims[relay].relay.clone());
+        self.node(relay).set_relay_config(now, config);
+        self.perform(relay);
+    }
+
+    /// Nothing passes between two nodes any more.
+    pub fn block(&mut self, one: Id, two: Id) {
+        self.blocked.insert((one.min(two), one.max(two)));
+        let between = |link: &Link| link.ends.iter().all(|(id, _)| *id == one || *id == two);
+        let broken: Vec<u64> = self.links.iter().filter(|(_, link)| between(link)).map(|(key, _)| *key).collect();
+        self.break_all(&broken);
+    }
+
+    fn is_blocked(&self, one: Id, two: Id) -> bool {
+        self.blocked.contains(&(one.min(two), one.max(two)))
     }
 
     pub fn quota() -> Quota {
@@ -240,8 +286,12 @@ impl World {
             .filter(|(_, link)| link.ends.iter().any(|(end, _)| *end == id))
             .map(|(link, _)| *link)
             .collect();
+        self.break_all(&broken);
+    }
+
+    fn break_all(&mut self, broken: &[u64]) {
         for link in broken {
-            let Some(link) = self.links.remove(&link) else { continue };
+            let Some(link) = self.links.remove(link) else { continue };
             for (end, link) in link.ends {
                 self.later(LATENCY, Delivery::LinkDown { id: end, link });
             }
@@ -427,7 +477,8 @@ impl World {
         }
         let (from, target) = (self.sims[id].addr, self.sims.iter().position(|sim| sim.addr == to));
         let headers = if to.is_ipv4() { 28 } else { 48 };
-        if self.sims[id].offline || bytes.len() + headers > self.underlay_mtu {
+        let blocked = target.is_some_and(|target| self.is_blocked(id, target));
+        if self.sims[id].offline || blocked || bytes.len() + headers > self.underlay_mtu {
             return;
         }
         if let Some((_, receiver)) =
@@ -477,7 +528,7 @@ impl World {
     fn connect(&mut self, id: Id, node: NodeId, addrs: &[SocketAddr]) {
         let target = self.sims.iter().position(|sim| sim.id == node && addrs.contains(&sim.addr));
         let up = |id: Id| !self.sims[id].links_cut && !self.sims[id].offline && self.sims[id].node.is_some();
-        match target.filter(|target| up(*target) && up(id)) {
+        match target.filter(|target| up(*target) && up(id) && !self.is_blocked(id, *target)) {
             Some(server) => {
                 let key = self.next_link;
                 self.next_link += 1;
@@ -491,9 +542,12 @@ impl World {
 
     /// Says something over the control link between two nodes in the name of the first.
     pub fn forge(&mut self, from: Id, to: Id, message: &ControlMessage) {
-        let ends = self.links.values().map(|link| link.ends).find(|ends| ends[0].0 == to && ends[1].0 == from).unwrap();
+        let between =
+            |ends: &[(Id, LinkId); 2]| ends.iter().any(|end| end.0 == to) && ends.iter().any(|end| end.0 == from);
+        let ends = self.links.values().map(|link| link.ends).find(between).unwrap();
         let now = self.now;
-        self.node(to).handle_link_message(now, ends[0].1, &message.encode().unwrap());
+        let link = if ends[0].0 == to { ends[0].1 } else { ends[1].1 };
+        self.node(to).handle_link_message(now, link, &message.encode().unwrap());
         self.perform(to);
     }
 
