@@ -15,7 +15,10 @@ impl Daemon {
                 let _ = self.bring_up(&plan).await;
             }
             Event::NetworkDown { network, reason } => self.bring_down(&network, reason).await,
-            Event::MembershipChanged { .. } | Event::PingReply { .. } | Event::PingLost { .. } => {}
+            Event::MembershipChanged { .. }
+            | Event::PingReply { .. }
+            | Event::PingLost { .. }
+            | Event::TraceDone { .. } => {}
             Event::RelayAttached { relay, .. } => {
                 tracing::info!(relay = %short(&relay), "the relay serves the network")
             }

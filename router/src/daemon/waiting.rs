@@ -114,6 +114,7 @@ impl Waiting {
             | Event::MemberAdmitted { .. }
             | Event::PeerEstablished { .. }
             | Event::PathChanged { .. }
+            | Event::TraceDone { .. }
             | Event::MemberRevoked { .. }
             | Event::ForkDetected { .. } => {}
         }

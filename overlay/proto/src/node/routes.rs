@@ -152,7 +152,11 @@ impl Node {
 
     fn is_slow(&self, now: Now, peer: &PeerRef, via: &Via) -> bool {
         let steady = self.sessions.info(peer).is_some_and(|info| now.since(info.established_us) >= STEADY_US);
-        let rtt = self.peers.get(peer).and_then(|state| state.paths.get(&via.key)).and_then(|path| path.metrics.rtt.smoothed_us());
+        let rtt = self
+            .peers
+            .get(peer)
+            .and_then(|state| state.paths.get(&via.key))
+            .and_then(|path| path.metrics.rtt.smoothed_us());
         steady && !via.key.is_direct() && rtt.is_some_and(|rtt| rtt > SLOW_US)
     }
 
@@ -242,7 +246,7 @@ impl Node {
     ) -> Result<TraceStarted, CommandError> {
         known(self.network(network)?, node)?;
         let peer = PeerRef { network: *network, node: *node };
-        let via = self.peers.get(&peer).and_then(super::peers::Peer::primary);
+        let via = self.peers.get(&peer).and_then(super::peer::Peer::primary);
         let via = via.ok_or_else(|| CommandError::new(ErrorKind::Offline, "there is no path to this member yet"))?;
         let path = PathInfo::of(via.key, via.to);
         let (PathKey::Relay(hops), Some((label, epoch))) = (via.key, via.label) else {
