@@ -5,7 +5,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 LAB := target/release/netflow-lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-unit test-lab test-slow bench-failover bench-flood demo lab measure fuzz sim-chain contracts-check audit clean-lab size
+.PHONY: help setup build test test-unit test-lab test-slow bench-failover bench-flood demo lab measure fuzz sim sim-chain contracts-check audit clean-lab size
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ size: setup ## Stripped size of netflowd against its budget
 
 fuzz: setup ## Fuzz every parser for SECONDS_EACH (default 60) on the stable compiler
 	@overlay/fuzz/run.sh $(or $(SECONDS_EACH),60)
+
+sim: setup ## Nodes behind NATs in virtual time: SEEDS=n histories (default 500), SEED=n one again with a trace, NODES=n [MINUTES=60] one large world
+	@$(CARGO) build --profile sim -p netflow-sim
+	@target/sim/netflow-sim $(if $(NODES),nodes $(NODES) $(MINUTES),$(if $(SEED),seed $(SEED),seeds $(or $(SEEDS),500)))
 
 sim-chain: setup ## Consensus in virtual time with SEEDS (default 200) random histories; a failed seed says how to replay it
 	@SEEDS=$(or $(SEEDS),200) $(CARGO) test -p netchain-sim -- --nocapture

@@ -176,7 +176,8 @@ impl NatBox {
     /// Replaces all rules, and with them the learnt mappings.
     fn load_rules(&self) -> Result<()> {
         let wan = self.host.v4.unwrap_or(Ipv4Addr::UNSPECIFIED);
-        self.host.ns.nft(&format!("flush ruleset\n{}", nat::script(self.kind, wan, self.hairpin)))
+        let customers = self.lan_v4.filter(|_| self.hairpin).map(|[a, b, c]| Ipv4Addr::new(a, b, c, 0));
+        self.host.ns.nft(&format!("flush ruleset\n{}", nat::script(self.kind, wan, customers)))
     }
 }
 

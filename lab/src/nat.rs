@@ -45,15 +45,15 @@ impl NatKind {
 /// Mappings one box remembers. A home router holds a few thousand; more would hide a client that opens too many (pitfall 15).
 const MAPPINGS: u32 = 4096;
 
-/// The nft script of a box whose uplink address is `wan`. With `hairpin`, a customer reaches another one by the outside address
-/// and port of its mapping (RFC 4787, section 6); that needs the learnt table, so only the two wider kinds can.
+/// The nft script of a box whose uplink address is `wan`. With `hairpin` (the /24 of the customers), a customer reaches another
+/// one by the outside address and port of its mapping (RFC 4787, section 6); that needs the learnt table, so only the two wider kinds can.
 ///
 /// Unwanted packets from outside are dropped in `input` as well: without that, connection tracking would remember the
 /// stranger's packet as a flow to the box itself and give the later outbound packet of a hole punch another port.
 ///
 /// Protocols are numbers (1 ICMP, 17 UDP, 58 ICMPv6): their names are in /etc/protocols, which a small Debian does not have.
 #[must_use]
-pub fn script(kind: NatKind, wan: Ipv4Addr, hairpin: bool) -> String {
+pub fn script(kind: NatKind, wan: Ipv4Addr, hairpin: Option<Ipv4Addr>) -> String {
     let mut out = String::new();
     let (snat, learnt) = match kind {
         NatKind::PortRestricted | NatKind::UdpBlocked => ("masquerade".to_owned(), None),
@@ -66,8 +66,8 @@ pub fn script(kind: NatKind, wan: Ipv4Addr, hairpin: bool) -> String {
     out.push_str("table ip nat {\n");
     if let Some(by_address) = learnt {
         out.push_str(&mapping_tables(by_address));
-        if hairpin {
-            out.push_str(&hairpin_rules(wan));
+        if let Some(customers) = hairpin {
+            out.push_str(&hairpin_rules(wan, customers));
         }
     }
     let _ =
@@ -119,8 +119,9 @@ fn mapping_tables(by_address: bool) -> String {
 }
 
 /// Customer to customer by the outside address: the destination is looked up among the mappings, the source becomes the sender's own
-/// mapping (or, the first time, its own port at the outside address), which is what the other one sees and answers to.
-fn hairpin_rules(wan: Ipv4Addr) -> String {
+/// mapping (or, the first time, its own port at the outside address), which is what the other one sees and answers to. The sender is told
+/// by its address: the device it came in by is not known any more where the source changes.
+fn hairpin_rules(wan: Ipv4Addr, customers: Ipv4Addr) -> String {
     format!(
         " chain turn {{
   type nat hook prerouting priority dstnat - 1
@@ -128,8 +129,8 @@ fn hairpin_rules(wan: Ipv4Addr) -> String {
  }}
  chain turned {{
   type nat hook postrouting priority srcnat - 1
-  iifname \"lan0\" oifname \"lan0\" ct status dnat meta l4proto 17 snat ip to {wan} : ip saddr . udp sport map @out
-  iifname \"lan0\" oifname \"lan0\" ct status dnat meta l4proto 17 snat ip to {wan}
+  ip saddr {customers}/24 oifname \"lan0\" ct status dnat meta l4proto 17 snat ip to {wan} : ip saddr . udp sport map @out
+  ip saddr {customers}/24 oifname \"lan0\" ct status dnat meta l4proto 17 snat ip to {wan}
  }}
  chain learn_turned {{
   type filter hook postrouting priority srcnat + 11

@@ -30,7 +30,7 @@ fn row(path: &PathReport, number: usize) -> Vec<Cell> {
         PathState::Ready => cell("ready"),
         PathState::Suspect => verdict("suspect", None),
         PathState::Dead => verdict("dead", Some(false)),
-        PathState::Opening => cell("opening"),
+        PathState::Recovering => cell("recovering"),
         PathState::Unknown => cell("unknown"),
     };
     let rtt = path.rtt_ms.map(|rtt| match path.rtt_var_ms {

@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use netctl_api as api;
 use netctl_api::{ApiError, ErrorCode};
 use netflow_overlay::identity::{format_network_id, format_node_id};
-use netflow_overlay::node::{CommandError, ErrorDetail, ErrorKind, HostedInfo, PathInfo, PeerInfo, PeerSession};
+use netflow_overlay::node::{
+    CommandError, ErrorDetail, ErrorKind, HostedInfo, PathInfo, PathReport, PathState, PeerInfo, PeerSession,
+};
 use netflow_overlay::policy::{Action, Policy, Proto, Rule, Selector};
 use netflow_wire::Tier;
 
@@ -64,6 +66,30 @@ pub(crate) fn path_kind(path: &PathInfo) -> api::PathKind {
     match path {
         PathInfo::Direct { .. } => api::PathKind::Direct,
         PathInfo::Relay { .. } => api::PathKind::Relay,
+    }
+}
+
+/// A line of `netctl path`.
+pub(crate) fn path_report(report: &PathReport) -> api::PathReport {
+    let info = path(&report.path, report.rtt_us, "");
+    api::PathReport {
+        kind: info.kind,
+        hops: path_hops(&report.path),
+        address: info.address,
+        state: match report.state {
+            PathState::Used => api::PathState::Primary,
+            PathState::Warm => api::PathState::Warm,
+            PathState::Open => api::PathState::Ready,
+            PathState::Suspect => api::PathState::Suspect,
+            PathState::Recovering => api::PathState::Recovering,
+            PathState::Dead => api::PathState::Dead,
+        },
+        classes: report.reasons.iter().map(|(used, _)| used.name().to_owned()).collect(),
+        rtt_ms: info.rtt_ms,
+        rtt_var_ms: report.rtt_us.map(|_| ms(report.rtt_var_us)),
+        loss_pct: Some(f64::from(report.loss_ppm) / 10_000.0),
+        goodput_bps: report.goodput_bps,
+        mtu_bytes: Some(report.outer_mtu),
     }
 }
 

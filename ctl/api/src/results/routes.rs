@@ -20,8 +20,8 @@ pub enum PathState {
     Suspect,
     /// Three probes in a row were lost.
     Dead,
-    /// Being opened or probed for the first time.
-    Opening,
+    /// Was dead; begins to answer.
+    Recovering,
     /// A state this version does not know.
     #[serde(other)]
     Unknown,

@@ -61,7 +61,8 @@ impl Daemon {
         let options = try_api!(self.create_options(params).await);
         let created = self.node.create_network(self.now(), &params.name, &options);
         let network = try_api!(self.done(created).await?);
-        if let Some(name) = &params.member_name {
+        // The member has the configured name already; giving it once more would be refused as taken.
+        if let Some(name) = params.member_name.as_ref().filter(|name| self.own_name(&network).as_ref() != Some(name)) {
             let own = self.node.node_id();
             let renamed = self.node.rename_member(self.now(), &network, &own, name);
             try_api!(self.done(renamed).await?);

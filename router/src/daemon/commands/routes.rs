@@ -1,11 +1,13 @@
 //! `netcheck`, `path` and `trace`: what the ways to the others look like.
 
 use netctl_api::{
-    ApiError, FamilyCheck, NatBehaviour, NetcheckResult, PathChoice, PathParams, PathReport, PathResult, PathState,
-    RelayCheck, RelayLinkInfo, TraceHop, TraceParams, TraceResult,
+    ApiError, FamilyCheck, NatBehaviour, NetcheckResult, PathChoice, PathParams, PathResult, RelayCheck, RelayLinkInfo,
+    TraceHop, TraceParams, TraceResult,
 };
 use netflow_overlay::identity::format_node_id;
-use netflow_overlay::node::{MemberInfo, PathInfo, PeerInfo};
+use netflow_overlay::node::{MemberInfo, PathReport, PeerInfo};
+use netflow_overlay::path::Class;
+use netflow_wire::NetworkId;
 
 use crate::api::view;
 use crate::daemon::Daemon;
@@ -38,22 +40,19 @@ impl Daemon {
 
     /// Every path to a member, and why which one is used.
     pub(super) fn path(&self, params: &PathParams) -> Result<PathResult, ApiError> {
-        let (member, peer) = self.peer_of(params.network.as_deref(), &params.peer)?;
-        let paths = peer.iter().flat_map(paths_of).collect();
-        let reason = peer.as_ref().map_or("no traffic with this member yet", |peer| peer.reason.as_str());
-        let path = peer.as_ref().and_then(|peer| peer.path.as_ref()).map(|_| 0);
-        let choice = |class: &str| PathChoice { class: class.to_owned(), path, reason: reason.to_owned() };
+        let (network, member, _) = self.peer_of(params.network.as_deref(), &params.peer)?;
+        let reports = self.node.path_report(self.now(), &network, &member.node).map_err(view::error)?;
         Ok(PathResult {
             node: format_node_id(&member.node),
             name: member.name,
-            paths,
-            choices: CLASSES.map(choice).to_vec(),
+            paths: reports.iter().map(view::path_report).collect(),
+            choices: Class::ALL.iter().map(|class| choice(*class, &reports)).collect(),
         })
     }
 
     /// The hops of the path in use.
     pub(super) fn trace(&self, params: &TraceParams) -> Result<TraceResult, ApiError> {
-        let (member, peer) = self.peer_of(params.network.as_deref(), &params.peer)?;
+        let (_, member, peer) = self.peer_of(params.network.as_deref(), &params.peer)?;
         let in_use = peer.as_ref().and_then(|peer| Some((peer, peer.path.as_ref()?)));
         let Some((peer, path)) = in_use else {
             let text = format!("no path to {} yet; nothing was sent to it", member.name);
@@ -86,7 +85,11 @@ impl Daemon {
     }
 
     /// A member other than this node, and its data plane if there is any.
-    fn peer_of(&self, network: Option<&str>, peer: &str) -> Result<(MemberInfo, Option<PeerInfo>), ApiError> {
+    fn peer_of(
+        &self,
+        network: Option<&str>,
+        peer: &str,
+    ) -> Result<(NetworkId, MemberInfo, Option<PeerInfo>), ApiError> {
         let network = self.select(network)?;
         let member = self.member(&network, peer)?;
         if member.is_self {
@@ -95,32 +98,19 @@ impl Daemon {
         }
         let peers = self.node.peers(self.now(), &network.network).map_err(view::error)?;
         let peer = peers.into_iter().find(|peer| peer.node == member.node);
-        Ok((member, peer))
+        Ok((network.network, member, peer))
     }
 }
 
-/// The classes of traffic paths are chosen for.
-const CLASSES: [&str; 3] = ["interactive", "bulk", "cheap"];
-
-fn paths_of(peer: &PeerInfo) -> Vec<PathReport> {
-    let report = |path: &PathInfo, rtt_us, state, classes: &[&str]| {
-        let info = view::path(path, rtt_us, "");
-        PathReport {
-            kind: info.kind,
-            hops: view::path_hops(path),
-            address: info.address,
-            state,
-            classes: classes.iter().map(|&class| class.to_owned()).collect(),
-            rtt_ms: info.rtt_ms,
-            rtt_var_ms: None,
-            loss_pct: None,
-            goodput_bps: None,
-            mtu_bytes: None,
-        }
-    };
-    let used = peer.path.iter().map(|path| report(path, peer.rtt_us, PathState::Primary, &CLASSES));
-    let others = peer.alternatives.iter().map(|(path, rtt)| report(path, *rtt, PathState::Ready, &[]));
-    used.chain(others).collect()
+/// Which of the paths a class takes, and why.
+fn choice(class: Class, reports: &[PathReport]) -> PathChoice {
+    let mut numbered = reports.iter().zip(0_u32..);
+    let used = numbered.find_map(|(report, number)| {
+        let (_, reason) = report.reasons.iter().find(|(taken, _)| *taken == class)?;
+        Some((number, reason.clone()))
+    });
+    let (path, reason) = used.map_or((None, String::from("no path yet")), |(number, why)| (Some(number), why));
+    PathChoice { class: class.name().to_owned(), path, reason }
 }
 
 fn relay_check(link: &RelayLinkInfo) -> RelayCheck {

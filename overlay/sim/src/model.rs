@@ -1,0 +1,136 @@
+//! The reference: could there be a direct path between two members, judged from the boxes alone? Knows nothing of the code
+//! under test; what it calls possible is argued case by case.
+
+use crate::nat::{Filtering, Mapping, Ports};
+use crate::net::{HostId, INTERNET, SegmentId};
+use crate::world::World;
+
+/// The answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Direct {
+    /// There is none.
+    Never,
+    /// With patience, or luck, or against the interests of a box.
+    May,
+    /// Ordinary means find it.
+    Must,
+}
+
+/// How the world sees a host's main socket over IPv4.
+#[derive(Clone, Copy, Debug)]
+struct Side {
+    segment: SegmentId,
+    /// The same port for everybody.
+    stable: bool,
+    /// Its port can be told before it is used.
+    foreseeable: bool,
+    /// Who may send to it after it has sent something somewhere.
+    filtering: Filtering,
+    /// A port mapping lets everybody in.
+    open: bool,
+    /// Boxes that cut long flows make a path come and go.
+    unsteady: bool,
+}
+
+/// Could the two be direct, over the interfaces that are up now?
+#[must_use]
+pub fn direct(world: &World, a: HostId, b: HostId) -> Direct {
+    same_segment(world, a, b).max(over_v6(world, a, b)).max(over_v4(world, a, b))
+}
+
+fn up(world: &World, host: HostId) -> impl Iterator<Item = &crate::host::Interface> {
+    world.hosts[host].interfaces.iter().filter(|interface| interface.up)
+}
+
+/// Two hosts of one home see each other's addresses. The path is only demanded where both also use that home's way out: the
+/// rule about private addresses wants the same outer address on both sides as evidence.
+fn same_segment(world: &World, a: HostId, b: HostId) -> Direct {
+    let shared = up(world, a).any(|x| {
+        let near = |y: &crate::host::Interface| {
+            y.segment == x.segment
+                && x.segment != INTERNET
+                && (x.v4.is_some() && y.v4.is_some() || x.v6.is_some() && y.v6.is_some())
+        };
+        up(world, b).any(near)
+    });
+    let first = |host: HostId| up(world, host).find(|it| it.v4.is_some()).map(|it| it.segment);
+    let blocked = |host: HostId| up(world, host).any(|it| blocks(world, it.segment));
+    match (shared, first(a) == first(b) && first(a).is_some()) {
+        (true, true) if !blocked(a) && !blocked(b) => Direct::Must,
+        (true, _) => Direct::May,
+        (false, _) => Direct::Never,
+    }
+}
+
+/// Stateful firewalls open from inside, and addresses are what they are: simultaneous open always works.
+fn over_v6(world: &World, a: HostId, b: HostId) -> Direct {
+    let first = |host: HostId| up(world, host).find(|it| it.v6.is_some());
+    match (first(a), first(b)) {
+        (Some(x), Some(y)) if !blocks(world, x.segment) && !blocks(world, y.segment) => Direct::Must,
+        _ => Direct::Never,
+    }
+}
+
+fn over_v4(world: &World, a: HostId, b: HostId) -> Direct {
+    let (Some(x), Some(y)) = (side(world, a), side(world, b)) else { return Direct::Never };
+    if shares_a_box(world, &x, &y) {
+        return behind_one_box(world, &x, &y);
+    }
+    let best = match (x.open || x.stable, y.open || y.stable) {
+        (true, true) => Direct::Must,
+        (true, false) => one_hard(&x, &y),
+        (false, true) => one_hard(&y, &x),
+        (false, false) if x.foreseeable || y.foreseeable => Direct::May,
+        (false, false) => Direct::Never,
+    };
+    if x.unsteady || y.unsteady { best.min(Direct::May) } else { best }
+}
+
+/// The hard side's port is unknown; its address is not. A stable side that lets in whoever comes from an address it has sent
+/// to is reached at once, another one has to be guessed at.
+fn one_hard(stable: &Side, _hard: &Side) -> Direct {
+    if stable.open || stable.filtering != Filtering::AddressAndPortDependent { Direct::Must } else { Direct::May }
+}
+
+fn behind_one_box(world: &World, x: &Side, y: &Side) -> Direct {
+    let common = world.net.boxes(x.segment).into_iter().find(|gateway| world.net.boxes(y.segment).contains(gateway));
+    let hairpin = common.is_some_and(|gateway| world.net.gateway(gateway).nat.kind.hairpin);
+    if hairpin { Direct::May } else { Direct::Never }
+}
+
+fn shares_a_box(world: &World, x: &Side, y: &Side) -> bool {
+    let boxes = world.net.boxes(y.segment);
+    world.net.boxes(x.segment).iter().any(|gateway| boxes.contains(gateway))
+}
+
+fn blocks(world: &World, segment: SegmentId) -> bool {
+    world.net.boxes(segment).into_iter().any(|gateway| world.net.gateway(gateway).blocks_udp)
+}
+
+fn side(world: &World, host: HostId) -> Option<Side> {
+    let segment = up(world, host).find(|it| it.v4.is_some())?.segment;
+    if blocks(world, segment) {
+        return None;
+    }
+    let boxes = world.net.boxes(segment);
+    let kinds: Vec<_> = boxes.iter().map(|gateway| world.net.gateway(*gateway).nat.kind).collect();
+    let stricter = |a: Filtering, b: Filtering| if rank(a) >= rank(b) { a } else { b };
+    Some(Side {
+        segment,
+        stable: kinds.iter().all(|kind| kind.mapping == Mapping::EndpointIndependent),
+        foreseeable: kinds
+            .iter()
+            .all(|kind| kind.mapping == Mapping::EndpointIndependent || kind.ports == Ports::Preserving),
+        filtering: kinds.iter().map(|kind| kind.filtering).fold(Filtering::EndpointIndependent, stricter),
+        open: kinds.len() == 1 && kinds.iter().all(|kind| kind.maps_ports),
+        unsteady: kinds.iter().any(|kind| kind.absolute_us.is_some()),
+    })
+}
+
+const fn rank(filtering: Filtering) -> u8 {
+    match filtering {
+        Filtering::EndpointIndependent => 0,
+        Filtering::AddressDependent => 1,
+        Filtering::AddressAndPortDependent => 2,
+    }
+}
