@@ -14,6 +14,7 @@ mod cbor;
 pub mod endpoint;
 pub mod identity;
 pub mod invite;
+pub(crate) mod nat;
 pub mod netlog;
 pub mod node;
 pub mod path;

@@ -14,8 +14,11 @@ pub use super::event::{
 };
 pub use super::views::{
     Counters, CreateOptions, InviteInfo, InviteOptions, InviteState, IssuedInvite, Issuer, LinkStatus, MemberInfo,
-    NetworkInfo, NetworkRelayInfo, NetworkStateInfo, NodeStatus, PathReport, PathState, PeerInfo, PeerSession,
+    NatReport, NetworkInfo, NetworkRelayInfo, NetworkStateInfo, NodeStatus, PathReport, PathState, PeerInfo,
+    PeerSession, RelayReach,
 };
+pub use netflow_wire::inner::{Filtering, Mapping};
+
 use crate::endpoint::PortId;
 use crate::identity::NodeKeys;
 pub use crate::relay::{Carrier, Grant, HostedInfo, LinkId, MeshInfo, Quota, RelayConfig, RelayStatus, Transit};

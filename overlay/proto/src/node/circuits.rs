@@ -216,6 +216,7 @@ impl Node {
         }
         self.send_keepalive(now, peer);
         self.want_circuits(now, peer);
+        self.direct_session_began(now, peer);
     }
 
     fn send_keepalive(&mut self, now: Now, peer: PeerRef) {

@@ -11,6 +11,7 @@ use super::links::{Attachment, LinkPhase, refused_until};
 use super::outbox::{SELF_CLIENT, SELF_CLIENT_ADDR, SELF_RELAY_ADDR, SELF_SERVER};
 use super::{Node, canonical};
 use crate::endpoint::{Endpoint, PortId};
+use crate::nat::search::is_random;
 use crate::relay::{BindProgress, batches};
 use crate::session::PeerRef;
 use crate::time::Now;
@@ -112,6 +113,7 @@ impl Node {
         if let Some(server) = &mut self.relay {
             server.handle_dialled_up(now, link, relay, remote, carrier);
         }
+        self.direct.classifier.wake(now);
         self.peers.set_suspect(&relay, false);
         self.attach_wanted(now);
         self.request_joins(now, Some(relay));
@@ -313,11 +315,22 @@ impl Node {
     pub(super) fn bind_frame(&mut self, now: Now, from: Endpoint, kind: FrameKind, frame: &[u8]) -> bool {
         let Some(relay) = self.links.relay_at(from) else { return false };
         let Some(state) = self.links.get_mut(&relay) else { return false };
-        match state.bind.handle_frame(now, kind, frame) {
+        let before = state.bind.observed();
+        let progress = state.bind.handle_frame(now, kind, frame);
+        let after = state.bind.observed();
+        match progress {
             BindProgress::Send(frame) => self.outbox.datagram(from, frame),
             BindProgress::Bound => self.reopen_circuits(now, &relay, None),
             BindProgress::Refreshed => {}
             BindProgress::Drop => return false,
+        }
+        if before != after {
+            // Another address outside: peers must know it, and the NAT may be another one. Other ports are what a random one gives.
+            let host = |addr: Option<SocketAddr>| addr.map(|addr| addr.ip());
+            if host(before) != host(after) || !is_random(self.mapping_class()) {
+                self.direct.classifier.wake(now);
+            }
+            self.ground_changed(now);
         }
         true
     }

@@ -167,7 +167,7 @@ impl Node {
             return;
         }
         if let Some(observed) = ack.observed {
-            self.direct_observed(now, peer, port, observed);
+            self.direct_observed(now, port, observed);
         }
         if self.peers.add_direct(now, peer, port, addr) {
             self.direct_found(now, peer, port, addr);

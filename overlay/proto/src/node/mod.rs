@@ -17,6 +17,7 @@ mod join;
 mod links;
 mod measure;
 mod members;
+mod netcheck;
 mod network;
 mod outbox;
 mod packet;
@@ -41,7 +42,7 @@ use rand_core::CryptoRng;
 pub use api::*;
 pub use commands::check_member_name;
 
-use self::direct::Local as LocalNet;
+use self::direct::{Direct, Local as LocalNet};
 use self::links::Links;
 use self::network::Network;
 use self::outbox::{Local, Outbox, SELF_CLIENT, SELF_CLIENT_ADDR, SELF_RELAY_ADDR, SELF_SERVER};
@@ -84,6 +85,7 @@ pub struct Node {
     knocks: measure::Knocks,
     local: LocalNet,
     routes: Routes,
+    direct: Direct,
     relay: Option<RelayServer>,
     relay_config: Option<RelayConfig>,
     counters: Counters,
@@ -180,6 +182,7 @@ impl Node {
         self.peers_timeout(now);
         self.probes_timeout(now);
         self.routes_timeout(now);
+        self.direct_timeout(now);
         self.settle(now);
     }
 
@@ -187,7 +190,8 @@ impl Node {
     pub fn poll_timeout(&self) -> Option<u64> {
         let relay = self.relay.as_ref().and_then(RelayServer::poll_timeout);
         let own = [self.links.poll_timeout(), self.next_join_due(), self.peers.next_due(), self.next_probe_due()];
-        own.into_iter().chain([relay, self.sessions.poll_timeout(), self.routes.poll_timeout()]).flatten().min()
+        let own = own.into_iter().chain([self.next_direct_due(), self.routes.poll_timeout()]);
+        own.chain([relay, self.sessions.poll_timeout()]).flatten().min()
     }
 
     /// The next side effect.
@@ -209,10 +213,10 @@ impl Node {
                 FrameKind::HandshakeInit | FrameKind::HandshakeResponse | FrameKind::CookieReply | FrameKind::Data => {
                     self.direct_frame(now, from, datagram)
                 }
-                FrameKind::ReachProbe => false,
+                FrameKind::ReachProbe => self.reach_probe(now, from, datagram),
                 FrameKind::RelayEcho => self.relay_echo(now, from, datagram),
             },
-            Datagram::Stun => self.stun(now, from, datagram),
+            Datagram::Stun => self.own_stun(now, from, datagram) || self.stun(now, from, datagram),
             Datagram::Quic | Datagram::Unknown => false,
         };
         if !known {

@@ -98,6 +98,10 @@ impl Outbox {
         self.queue.push_back(Output::PortClose { port });
     }
 
+    pub(super) fn map_port(&mut self, wanted: bool) {
+        self.queue.push_back(Output::MapPort { wanted });
+    }
+
     pub(super) fn inside(&mut self, network: NetworkId, packet: Vec<u8>) {
         if self.data >= MAX_DATA {
             self.dropped = self.dropped.saturating_add(1);

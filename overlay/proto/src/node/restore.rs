@@ -58,6 +58,7 @@ impl Node {
             probes: Probes::default(),
             local: super::direct::Local::default(),
             routes: super::routes::Routes::default(),
+            direct: super::direct::Direct::default(),
             relay: server,
             relay_config: relay,
             counters: Counters::default(),

@@ -3,11 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::Ipv4Net;
+use netflow_wire::inner::{Filtering, Mapping};
 use netflow_wire::{InviteId, NetworkId, NodeId, RelayInfo, Tier};
 
+use super::api::{LocalInterface, PortMapping};
 use super::event::{NetworkPlan, PathInfo};
 use crate::path::Class;
-use crate::relay::Quota;
+use crate::relay::{Carrier, Quota};
 use crate::session::PqMode;
 
 /// Options of `Node::create_network`.
@@ -304,4 +306,44 @@ pub struct PathReport {
     pub price: u64,
     /// Microseconds since it was measured last.
     pub measured_us: Option<u64>,
+}
+
+/// What a node knows of its place in the underlay, for `netctl netcheck`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NatReport {
+    /// Does UDP over IPv4 get out and back? `None`: not measured, or no relay has such an address.
+    pub udp_v4: Option<bool>,
+    /// The same for IPv6.
+    pub udp_v6: Option<bool>,
+    /// How the NAT maps (RFC 4787, 4.1).
+    pub mapping: Mapping,
+    /// Whom it lets in (RFC 4787, 5).
+    pub filtering: Filtering,
+    /// Does a packet to our own outside address come back in (RFC 4787, 6)?
+    pub hairpin: Option<bool>,
+    /// Mapping of the main port at the gateway.
+    pub port_mapping: Option<PortMapping>,
+    /// Addresses of this machine.
+    pub interfaces: Vec<LocalInterface>,
+    /// The main port as relays see it, one for each outside address.
+    pub reflexive: Vec<SocketAddr>,
+    /// Relays, the nearest first.
+    pub relays: Vec<RelayReach>,
+    /// A measurement is under way: ask again in a few seconds.
+    pub is_measuring: bool,
+}
+
+/// How a relay is reached.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RelayReach {
+    /// The relay.
+    pub node: NodeId,
+    /// Remote address of the control link, while it is up.
+    pub addr: Option<SocketAddr>,
+    /// What carries the link.
+    pub carrier: Option<Carrier>,
+    /// Round trip of a STUN request in microseconds; `None`: no answer.
+    pub rtt_us: Option<u64>,
+    /// Our main port as this relay sees it.
+    pub reflexive: Option<SocketAddr>,
 }

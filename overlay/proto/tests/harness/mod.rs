@@ -9,6 +9,8 @@
     reason = "a wrong assumption must fail the test"
 )]
 
+pub mod underlay;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
@@ -22,6 +24,8 @@ use netflow_overlay::{NetworkId, NodeId, NodeKeys, Now, PortId, RelayInfo, Tier}
 use netflow_wire::ControlMessage;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
+
+use underlay::{Route, Underlay};
 
 pub const MS: u64 = 1_000;
 pub const SECOND: u64 = 1_000_000;
@@ -65,11 +69,39 @@ struct Link {
 }
 
 enum Delivery {
-    Datagram { from: SocketAddr, to: SocketAddr, bytes: Vec<u8> },
-    Message { link: u64, to_end: usize, bytes: Vec<u8> },
-    LinkUp { link: u64 },
-    LinkFailed { id: Id, node: NodeId },
-    LinkDown { id: Id, link: LinkId },
+    Datagram {
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    /// At the outside of a NAT box of [`Underlay`], or at a neighbour on its LAN.
+    Inward {
+        nat: Option<usize>,
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    Message {
+        link: u64,
+        to_end: usize,
+        bytes: Vec<u8>,
+    },
+    Frame {
+        link: u64,
+        to_end: usize,
+        bytes: Vec<u8>,
+    },
+    LinkUp {
+        link: u64,
+    },
+    LinkFailed {
+        id: Id,
+        node: NodeId,
+    },
+    LinkDown {
+        id: Id,
+        link: LinkId,
+    },
 }
 
 #[derive(Clone, Copy, Default)]
@@ -108,6 +140,8 @@ pub struct World {
     pub steps: u64,
     /// Pairs of nodes between which nothing passes, smaller index first.
     pub blocked: BTreeSet<(Id, Id)>,
+    /// Sites and boxes of the nodes that have one.
+    pub underlay: Underlay,
 }
 
 impl World {
@@ -132,6 +166,7 @@ impl World {
             messages: Vec::new(),
             steps: 0,
             blocked: BTreeSet::new(),
+            underlay: Underlay::default(),
         }
     }
 
@@ -233,7 +268,39 @@ impl World {
     }
 
     pub fn relay_info(&self, id: Id) -> RelayInfo {
-        RelayInfo { node: self.sims[id].id, tier: self.sims[id].tier, addrs: vec![self.sims[id].addr] }
+        let mut addrs = vec![self.sims[id].addr];
+        let v6 = self.underlay.sites.get(&id).and_then(|site| site.v6);
+        addrs.extend(v6.map(|ip| SocketAddr::new(ip, underlay::MAIN)));
+        RelayInfo { node: self.sims[id].id, tier: self.sims[id].tier, addrs }
+    }
+
+    /// Gives a node a site: its addresses, and the box its IPv4 address is behind.
+    pub fn place(&mut self, id: Id, v4: Option<&str>, v6: Option<&str>, nat: Option<usize>) {
+        let parse = |text: &str| text.parse().unwrap();
+        self.underlay.place(id, v4.map(parse), v6.map(parse), nat);
+        self.tell_site(id);
+    }
+
+    /// A relay on the public internet, in both families.
+    pub fn place_relay(&mut self, id: Id) {
+        let v4 = self.sims[id].addr.ip();
+        let v6: IpAddr = format!("2001:db8:ffff::{id}").parse().unwrap();
+        self.underlay.relay_ips.extend([v4, v6]);
+        self.underlay.place(id, Some(v4), Some(v6), None);
+        self.tell_site(id);
+    }
+
+    /// What a shell tells its node at the start, and when interfaces change.
+    pub fn tell_site(&mut self, id: Id) {
+        if self.underlay.sites.contains_key(&id) {
+            let (now, interfaces) = (self.now, self.underlay.interfaces(id));
+            self.node(id).handle_port_open(now, PortId::MAIN, Ok(underlay::MAIN));
+            if self.sims[id].relay.is_some() {
+                self.node(id).handle_port_open(now, PortId::STUN_ALT, Ok(underlay::port_number(PortId::STUN_ALT)));
+            }
+            self.node(id).handle_interfaces(now, interfaces);
+            self.perform(id);
+        }
     }
 
     pub fn node(&mut self, id: Id) -> &mut Node {
@@ -266,6 +333,7 @@ impl World {
         let rng = ChaCha20Rng::seed_from_u64(sim.key_seed ^ (sim.starts << 32) ^ 0x5eed);
         sim.node = Some(Node::new(config, restored(&sim.journal), self.now, Box::new(rng)));
         self.perform(id);
+        self.tell_site(id);
     }
 
     /// kill -9: what was not written is gone, connections break.
@@ -390,6 +458,26 @@ impl World {
     fn deliver(&mut self, delivery: Delivery) {
         let now = self.now;
         match delivery {
+            Delivery::Datagram { from, to, bytes } if !self.underlay.sites.is_empty() => {
+                let arrived = self.underlay.arrive(now.mono_us, from, to);
+                self.arrived(arrived, from, bytes);
+            }
+            Delivery::Inward { nat, from, to, bytes } => {
+                let arrived = match nat {
+                    Some(nat) if self.underlay.boxes[nat].external == to.ip() => {
+                        self.underlay.inward(now.mono_us, nat, from, to.port())
+                    }
+                    nat => self.underlay.lan(nat, to),
+                };
+                self.arrived(arrived, from, bytes);
+            }
+            Delivery::Frame { link, to_end, mut bytes } => {
+                let Some((id, link)) = self.links.get(&link).map(|link| link.ends[to_end]) else { return };
+                if self.sims[id].node.is_some() {
+                    self.node(id).handle_link_frame(now, link, &mut bytes);
+                    self.perform(id);
+                }
+            }
             Delivery::Datagram { from, to, mut bytes } => {
                 let target = self.sims.iter().position(|sim| sim.addr == to);
                 let Some(id) = target.filter(|id| self.sims[*id].node.is_some() && !self.sims[*id].offline) else {
@@ -415,14 +503,14 @@ impl World {
                 else {
                     return;
                 };
-                let (client_id, client_addr) = (self.sims[client].id, self.sims[client].addr);
-                let (server_id, server_addr) = (self.sims[server].id, self.sims[server].addr);
+                let (client_id, server_id) = (self.sims[client].id, self.sims[server].id);
+                let (client_addr, server_addr, carrier) = self.link_addresses(client, server);
                 if self.sims[client].node.is_some() && self.sims[server].node.is_some() {
-                    self.node(server).handle_link_up(now, at_server, client_id, client_addr, false, Carrier::Quic);
+                    self.node(server).handle_link_up(now, at_server, client_id, client_addr, false, carrier);
                     self.perform(server);
                 }
                 if self.sims[client].node.is_some() && self.links.contains_key(&link) {
-                    self.node(client).handle_link_up(now, at_client, server_id, server_addr, true, Carrier::Quic);
+                    self.node(client).handle_link_up(now, at_client, server_id, server_addr, true, carrier);
                     self.perform(client);
                 }
             }
@@ -453,14 +541,28 @@ impl World {
                         return;
                     }
                 }
+                Output::Datagram { from, to, ttl, bytes } if self.underlay.sites.contains_key(&id) => {
+                    self.datagram_from_site(id, from, to, ttl.unwrap_or(64), bytes);
+                }
                 Output::Datagram { from: PortId::MAIN, to, bytes, .. } => self.datagram(id, to, bytes),
-                // One address, one port, no gateway: nothing else leaves this world.
-                Output::Datagram { .. } | Output::LinkFrame { .. } | Output::MapPort { .. } => {}
+                // Without a site: one address, one port, no gateway.
+                Output::Datagram { .. } | Output::MapPort { .. } => {}
+                Output::LinkFrame { link, bytes } => {
+                    if let Some((key, to_end, _)) = self.link_end(id, link) {
+                        self.later(LATENCY, Delivery::Frame { link: key, to_end, bytes });
+                    }
+                }
                 Output::PortOpen { port } => {
                     let now = self.now;
-                    self.node(id).handle_port_open(now, port, Err("one port each".to_owned()));
+                    let sited = self.underlay.sites.contains_key(&id);
+                    if sited {
+                        self.underlay.open(id, port);
+                    }
+                    let number = underlay::port_number(port);
+                    let opened = if sited { Ok(number) } else { Err("one port each".to_owned()) };
+                    self.node(id).handle_port_open(now, port, opened);
                 }
-                Output::PortClose { .. } => {}
+                Output::PortClose { port } => self.underlay.close(id, port),
                 Output::Inside { network, packet } => self.sims[id].inside.push((network, packet)),
                 Output::LinkSend { link, bytes } => self.message(id, link, bytes),
                 Output::LinkConnect { node, addrs } => self.connect(id, node, &addrs),
@@ -505,6 +607,50 @@ impl World {
         }
     }
 
+    fn datagram_from_site(&mut self, id: Id, port: PortId, to: SocketAddr, ttl: u8, bytes: Vec<u8>) {
+        if self.keep_capture {
+            self.capture.push((id, to, bytes.clone()));
+        }
+        if self.sims[id].offline || self.chance(self.weather.loss_percent) {
+            return;
+        }
+        let nat = self.underlay.sites[&id].nat;
+        let route = self.underlay.leave(self.now.mono_us, &mut self.rng, id, port, to, ttl);
+        let jitter = if self.weather.jitter_us == 0 { 0 } else { self.rng.next_u64() % self.weather.jitter_us };
+        match route {
+            Route::Public { from } => self.later(LATENCY + jitter, Delivery::Datagram { from, to, bytes }),
+            Route::Inward { nat, from, .. } => self.later(MS, Delivery::Inward { nat: Some(nat), from, to, bytes }),
+            Route::Lan { from } => self.later(MS, Delivery::Inward { nat, from, to, bytes }),
+            Route::Dropped => {}
+        }
+    }
+
+    fn arrived(&mut self, at: Option<(Id, PortId)>, from: SocketAddr, mut bytes: Vec<u8>) {
+        let now = self.now;
+        if let Some((id, port)) = at.filter(|(id, _)| self.sims[*id].node.is_some() && !self.sims[*id].offline) {
+            self.node(id).handle_datagram(now, port, from, &mut bytes);
+            self.perform(id);
+        }
+    }
+
+    /// The client as the server sees it, the server as the client reaches it, and what carries the link.
+    fn link_addresses(&mut self, client: Id, server: Id) -> (SocketAddr, SocketAddr, Carrier) {
+        let (client_addr, server_addr) = (self.sims[client].addr, self.sims[server].addr);
+        let Some(site) = self.underlay.sites.get(&client) else { return (client_addr, server_addr, Carrier::Quic) };
+        let v6 = self.underlay.sites.get(&server).and_then(|site| site.v6).filter(|_| site.v4.is_none());
+        let server_addr = v6.map_or(server_addr, |ip| SocketAddr::new(ip, underlay::MAIN));
+        match self.underlay.seen_from(self.now.mono_us, &mut self.rng, client, server_addr) {
+            Some(seen) => (seen, server_addr, Carrier::Quic),
+            None => (client_addr, server_addr, Carrier::Stream),
+        }
+    }
+
+    fn link_end(&self, id: Id, link: LinkId) -> Option<(u64, usize, Id)> {
+        let state = self.links.get(&(link.0 / 2))?;
+        let end = state.ends.iter().position(|end| *end == (id, link))?;
+        Some((link.0 / 2, 1 - end, state.ends[1 - end].0))
+    }
+
     /// Puts a datagram on the wire as anybody could.
     pub fn inject(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
         self.later(LATENCY, Delivery::Datagram { from, to, bytes });
@@ -515,11 +661,7 @@ impl World {
     }
 
     fn message(&mut self, id: Id, link: LinkId, bytes: Vec<u8>) {
-        let found = self.links.get(&(link.0 / 2)).and_then(|state| {
-            let end = state.ends.iter().position(|end| *end == (id, link))?;
-            Some((link.0 / 2, 1 - end, state.ends[1 - end].0))
-        });
-        if let Some((key, to_end, to)) = found {
+        if let Some((key, to_end, to)) = self.link_end(id, link) {
             self.messages.push((id, to, bytes.clone()));
             self.later(LATENCY, Delivery::Message { link: key, to_end, bytes });
         }

@@ -1,0 +1,126 @@
+//! What hole punching may cost the home router: connection tracking entries and local ports.
+//!
+//! A NAT keeps an entry for each pair of a local port and a remote endpoint. EasyTier opened five thousand of them and home
+//! routers fell over (pitfall 15). One budget for the whole node, whatever the number of peers: what is over it is not sent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use crate::endpoint::PortId;
+use crate::time::{Now, SECOND_US};
+
+/// Entries alive at a time because of punching. The design's limit is 300; the difference is what the node has without
+/// punching: relays, STUN, links in use.
+pub(crate) const MAX_ENTRIES: usize = 290;
+/// How long an entry is counted after its last packet. Linux forgets an unanswered UDP flow after 30 s
+/// (`nf_conntrack_udp_timeout`); two more, because its clock starts when the packet gets there.
+pub(crate) const ENTRY_LIFE_US: u64 = 32 * SECOND_US;
+
+/// Entries punching has made at NATs on the way, as far as this end can know.
+#[derive(Default)]
+pub(crate) struct Budget {
+    expiry: BTreeMap<(PortId, SocketAddr), u64>,
+    order: BTreeSet<(u64, PortId, SocketAddr)>,
+}
+
+impl Budget {
+    /// May a datagram go from this port to that address now? It is counted when it may.
+    pub(crate) fn take(&mut self, now: Now, port: PortId, to: SocketAddr) -> bool {
+        self.expire(now);
+        let known = self.expiry.get(&(port, to)).copied();
+        if known.is_none() && self.expiry.len() >= MAX_ENTRIES {
+            return false;
+        }
+        if let Some(until) = known {
+            self.order.remove(&(until, port, to));
+        }
+        let until = now.after(ENTRY_LIFE_US);
+        self.expiry.insert((port, to), until);
+        self.order.insert((until, port, to));
+        true
+    }
+
+    /// How many more there may be now.
+    pub(crate) fn free(&mut self, now: Now) -> usize {
+        self.expire(now);
+        MAX_ENTRIES.saturating_sub(self.expiry.len())
+    }
+
+    /// When the oldest entry is forgotten.
+    pub(crate) fn next_free_us(&self) -> Option<u64> {
+        self.order.first().map(|(until, ..)| *until)
+    }
+
+    /// It carries a path now: an entry of a link in use, not of punching.
+    pub(crate) fn release(&mut self, port: PortId, to: SocketAddr) {
+        if let Some(until) = self.expiry.remove(&(port, to)) {
+            self.order.remove(&(until, port, to));
+        }
+    }
+
+    fn expire(&mut self, now: Now) {
+        while let Some((until, port, to)) = self.order.first().copied() {
+            if until > now.mono_us {
+                break;
+            }
+            self.order.remove(&(until, port, to));
+            self.expiry.remove(&(port, to));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::{Rng, SeedableRng};
+
+    fn at(mono_us: u64) -> Now {
+        Now { mono_us, unix_s: 0 }
+    }
+
+    /// A NAT written down independently: a list of packets, and a count of the pairs seen in the last 30 seconds.
+    fn alive(packets: &[(u64, PortId, SocketAddr)], now_us: u64) -> usize {
+        let recent = packets.iter().filter(|(at, ..)| now_us < at + 30 * SECOND_US);
+        recent.map(|(_, port, to)| (*port, *to)).collect::<BTreeSet<_>>().len()
+    }
+
+    #[test]
+    fn pitfall_15_no_nat_ever_holds_more_than_the_budget_however_much_is_asked_for() {
+        let mut rng = ChaCha20Rng::seed_from_u64(15);
+        let mut budget = Budget::default();
+        let mut packets = Vec::new();
+        let mut now_us = 0;
+        let mut most = 0;
+        for _ in 0..20_000 {
+            now_us += u64::from(rng.next_u32() % 40_000);
+            let port = PortId(u16::try_from(rng.next_u32() % 64).unwrap());
+            let to = SocketAddr::from(([203, 0, 113, 9], u16::try_from(rng.next_u32() % 60_000).unwrap()));
+            if budget.take(at(now_us), port, to) {
+                packets.push((now_us, port, to));
+            }
+            if packets.len().is_multiple_of(64) {
+                packets.retain(|(at, ..)| now_us < at + 30 * SECOND_US);
+                most = most.max(alive(&packets, now_us));
+            }
+        }
+        assert!(most <= MAX_ENTRIES, "{most} entries");
+        assert!(most > MAX_ENTRIES / 2, "the test asked for more than there is: {most}");
+    }
+
+    #[test]
+    fn an_entry_in_use_is_renewed_and_a_link_in_use_leaves_the_budget() {
+        let mut budget = Budget::default();
+        let to = |port: u16| SocketAddr::from(([203, 0, 113, 9], port));
+        for port in 0..u16::try_from(MAX_ENTRIES).unwrap() {
+            assert!(budget.take(at(0), PortId::MAIN, to(port)));
+        }
+        assert!(!budget.take(at(1), PortId::MAIN, to(60_000)));
+        assert!(budget.take(at(1), PortId::MAIN, to(7)), "known pairs cost nothing");
+        budget.release(PortId::MAIN, to(7));
+        assert!(budget.take(at(2), PortId::MAIN, to(60_000)));
+        assert_eq!(budget.free(at(3)), 0);
+        assert_eq!(budget.next_free_us(), Some(ENTRY_LIFE_US));
+        assert_eq!(budget.free(at(ENTRY_LIFE_US)), MAX_ENTRIES - 1);
+    }
+}
