@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 use netctl_api::{Check, CheckState, DoctorResult, NetworkInfo, RelayLinkInfo};
+use netflow_overlay::node::PortMapping;
 use netflow_sys::netlink::Netlink;
 use netflow_sys::{clock, nft, privileges, tun};
 
 use crate::config::Config;
+use crate::link::WEB_PORT;
 
 /// 2026-01-01: this program did not exist before, so a clock that says less is wrong.
 const EARLIEST_UNIX_S: u64 = 1_767_225_600;
@@ -21,14 +23,23 @@ pub(crate) struct Question {
     pub(crate) netlink: Netlink,
     pub(crate) prefixes: Vec<IpNet>,
     pub(crate) interfaces: Vec<String>,
+    /// Relays linked by TLS over TCP.
+    pub(crate) by_stream: Vec<String>,
+    /// UDP 443 is bound.
+    pub(crate) has_web_port: bool,
+    /// The uplink's IPv4 address is a private one.
+    pub(crate) is_behind_gateway: bool,
+    pub(crate) mapping: Option<PortMapping>,
 }
 
 /// Runs all checks.
 pub(crate) async fn examine(question: Question) -> DoctorResult {
     let mut checks = vec![tun_device(), packet_filter().await, capabilities(), clock(), port(&question)];
+    checks.extend(web_port(&question));
+    checks.extend(port_mapping(&question));
     checks.push(clashes(&question).await);
     checks.extend(question.networks.iter().map(network));
-    checks.extend(question.relays.iter().map(relay));
+    checks.extend(question.relays.iter().map(|link| relay(link, &question.by_stream)));
     if question.relays.is_empty() && question.config.relay.is_none() {
         let next = "add relays = [\"nf1...@host:port\"] to the configuration, or join a network";
         checks.push(check("relays", CheckState::Warn, "no relay is known: nobody can be reached", Some(next)));
@@ -111,6 +122,28 @@ fn port(question: &Question) -> Check {
     check("port", CheckState::Ok, text, None)
 }
 
+/// Only relays listen there.
+fn web_port(question: &Question) -> Option<Check> {
+    if !question.config.listen_443 || question.listen.port() == WEB_PORT {
+        return None;
+    }
+    if question.has_web_port {
+        return Some(check("port 443", CheckState::Ok, "reachable for members whose network blocks other ports", None));
+    }
+    let text = "UDP 443 is not bound; members whose network blocks other ports may not reach this relay";
+    let next = "ss -ulpn 'sport = 443', or listen_443 = false in [relay]";
+    Some(check("port 443", CheckState::Warn, text, Some(next)))
+}
+
+fn port_mapping(question: &Question) -> Option<Check> {
+    if let Some(mapping) = question.mapping {
+        let text = format!("the gateway maps {} to this node ({:?})", mapping.external, mapping.protocol);
+        return Some(check("port mapping", CheckState::Ok, text, None));
+    }
+    let wanted = question.config.port_mapping && question.is_behind_gateway;
+    wanted.then(|| check("port mapping", CheckState::Ok, "none from the gateway; direct paths are found without", None))
+}
+
 async fn clashes(question: &Question) -> Check {
     let ours = question.interfaces.iter().map(String::as_str).collect::<Vec<_>>();
     match question.netlink.find_clash(&question.prefixes, &ours).await {
@@ -135,9 +168,16 @@ fn network(network: &NetworkInfo) -> Check {
     }
 }
 
-fn relay(relay: &RelayLinkInfo) -> Check {
+fn relay(relay: &RelayLinkInfo, by_stream: &[String]) -> Check {
     let name = format!("relay {}", relay.node.chars().take(12).collect::<String>());
     let address = relay.address.map(|address| format!(" at {address}")).unwrap_or_default();
+    if relay.connected && by_stream.contains(&relay.node) {
+        let text = format!(
+            "linked by TLS over TCP{address}: UDP does not get through, so everything is slower and nothing is direct"
+        );
+        let next = "allow UDP to this relay, port 443 or its own, in the firewall on the way";
+        return check(name, CheckState::Warn, text, Some(next));
+    }
     match (relay.connected, relay.bound) {
         (true, true) => check(name, CheckState::Ok, format!("linked and bound{address}"), None),
         (true, false) => check(
@@ -152,7 +192,7 @@ fn relay(relay: &RelayLinkInfo) -> Check {
                 name,
                 CheckState::Fail,
                 format!("not reached{address}; {why}"),
-                Some("check that UDP to this address is allowed"),
+                Some("check that UDP to this address, or TCP to its port 443, is allowed"),
             )
         }
     }

@@ -6,13 +6,13 @@ mod relays;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use netflow_overlay::identity::parse_network_id;
-use netflow_overlay::node::{DEFAULT_MTU, Grant, MIN_MTU, Quota, RelayConfig};
+use netflow_overlay::identity::{parse_network_id, parse_node_id};
+use netflow_overlay::node::{DEFAULT_MTU, Grant, MIN_MTU, Quota, RelayConfig, Transit};
 use netflow_overlay::session::PqMode;
 use netflow_wire::Tier;
 use serde::Deserialize;
 
-pub(crate) use relays::{RelayAddress, format_relay};
+pub(crate) use relays::{RelayAddress, format_relay, resolve_all};
 
 /// Port of the protocol when the configuration names none.
 const DEFAULT_PORT: u16 = 4790;
@@ -92,7 +92,11 @@ struct RelaySection {
     max_circuits: usize,
     max_links: usize,
     listen_443: bool,
+    mesh: Vec<String>,
+    uplink_mbit: u64,
+    price: u32,
     grant: Vec<GrantSection>,
+    transit: Vec<TransitSection>,
 }
 
 impl Default for RelaySection {
@@ -106,7 +110,11 @@ impl Default for RelaySection {
             max_circuits: RelayConfig::MAX_CIRCUITS,
             max_links: DEFAULT_MAX_LINKS,
             listen_443: true,
+            mesh: Vec::new(),
+            uplink_mbit: 0,
+            price: 0,
             grant: Vec::new(),
+            transit: Vec::new(),
         }
     }
 }
@@ -115,6 +123,14 @@ impl Default for RelaySection {
 #[serde(deny_unknown_fields)]
 struct GrantSection {
     network: String,
+    rate_mbit: u64,
+    quota_gb_day: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TransitSection {
+    relay: String,
     rate_mbit: u64,
     quota_gb_day: u64,
 }
@@ -140,7 +156,9 @@ pub(crate) struct Config {
     pub(crate) direct: bool,
     /// Ask the gateway for a port.
     pub(crate) port_mapping: bool,
+    /// Without the mesh, whose names are still to be looked up.
     pub(crate) relay: Option<RelayConfig>,
+    pub(crate) mesh: Vec<RelayAddress>,
     /// Control links accepted at a time; zero on a node that does not relay.
     pub(crate) max_links: usize,
     /// Accept them on UDP and TCP 443 too.
@@ -183,6 +201,7 @@ impl File {
         let section = section.filter(|relay| relay.enabled);
         let max_links = section.as_ref().map_or(0, |relay| relay.max_links);
         let listen_443 = section.as_ref().is_some_and(|relay| relay.listen_443);
+        let mesh = section.as_ref().map(RelaySection::mesh).transpose()?.unwrap_or_default();
         let relay = section.map(RelaySection::check).transpose()?;
         Ok(Config {
             tier: self.tier.into(),
@@ -199,6 +218,7 @@ impl File {
             direct: self.direct,
             port_mapping: self.port_mapping,
             relay,
+            mesh,
             max_links,
             listen_443,
         })
@@ -213,8 +233,14 @@ fn check_metrics(text: &str) -> Result<SocketAddr, String> {
 }
 
 impl RelaySection {
+    fn mesh(&self) -> Result<Vec<RelayAddress>, String> {
+        let mesh = self.mesh.iter().map(|text| text.parse()).collect::<Result<Vec<RelayAddress>, String>>();
+        mesh.map_err(|error| format!("key \"relay.mesh\": {error}"))
+    }
+
     fn check(self) -> Result<RelayConfig, String> {
         let grants = self.grant.iter().map(GrantSection::check).collect::<Result<_, _>>()?;
+        let uplink_bps = self.uplink_mbit.checked_mul(1_000_000).ok_or("key \"relay.uplink_mbit\" is too large")?;
         let default_quota = quota(self.default_rate_mbit, self.default_quota_gb_day);
         Ok(RelayConfig {
             public_addrs: self.public_addrs,
@@ -224,9 +250,9 @@ impl RelaySection {
             max_networks: self.max_networks,
             max_circuits: self.max_circuits,
             mesh: Vec::new(),
-            rate_bps: None,
-            price: 0,
-            transit: Vec::new(),
+            rate_bps: (self.uplink_mbit > 0).then_some(uplink_bps),
+            price: self.price,
+            transit: self.transit.iter().map(TransitSection::check).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -238,6 +264,16 @@ impl GrantSection {
         let quota = quota(self.rate_mbit, self.quota_gb_day)
             .ok_or_else(|| "key \"relay.grant\": rate_mbit or quota_gb_day is too large".to_owned())?;
         Ok(Grant { network, quota })
+    }
+}
+
+impl TransitSection {
+    fn check(&self) -> Result<Transit, String> {
+        let relay = parse_node_id(&self.relay)
+            .map_err(|error| format!("key \"relay.transit.relay\" is \"{}\"; {error}", self.relay))?;
+        let quota = quota(self.rate_mbit, self.quota_gb_day)
+            .ok_or_else(|| "key \"relay.transit\": rate_mbit or quota_gb_day is too large".to_owned())?;
+        Ok(Transit { relay, quota })
     }
 }
 
@@ -297,6 +333,22 @@ mod tests {
         assert!(off.relay.is_none() && off.max_links == 0 && !off.listen_443);
         assert!(granted_only.listen_443, "for members whose network lets nothing else out");
         assert!(!Config::parse("tier = \"cn\"\n[relay]\nlisten_443 = false").unwrap().listen_443);
+    }
+
+    #[test]
+    fn relays_that_work_together_are_named_and_an_uplink_without_a_limit_is_none() {
+        let node = netflow_overlay::identity::format_node_id(&netflow_wire::NodeId([7; 32]));
+        let text = format!(
+            "tier = \"rn\"\n[relay]\nmesh = [\"{node}@192.0.2.9:4790\"]\nuplink_mbit = 50\nprice = 3\n\
+             [[relay.transit]]\nrelay = \"{node}\"\nrate_mbit = 10\nquota_gb_day = 2\n"
+        );
+        let config = Config::parse(&text).unwrap();
+        let relay = config.relay.unwrap();
+        assert_eq!((config.mesh.len(), relay.rate_bps, relay.price), (1, Some(50_000_000), 3));
+        let quota = Quota { rate_bps: 10_000_000, bytes_per_day: 2_000_000_000 };
+        assert_eq!(relay.transit, [Transit { relay: netflow_wire::NodeId([7; 32]), quota }]);
+        assert_eq!(Config::parse("tier = \"rn\"").unwrap().relay.unwrap().rate_bps, None);
+        assert!(error("[relay]\nmesh = [\"nonsense\"]").contains("relay.mesh"));
     }
 
     #[test]

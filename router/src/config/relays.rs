@@ -64,6 +64,24 @@ impl RelayAddress {
     }
 }
 
+/// Looks names up; what is written several times with several addresses is one relay with all of them. `false`: some name has no answer (yet).
+pub(crate) async fn resolve_all(names: &[RelayAddress]) -> (Vec<RelayInfo>, bool) {
+    let (mut found, mut is_complete) = (Vec::<RelayInfo>::new(), true);
+    for name in names {
+        match name.resolve().await {
+            Ok(relay) => match found.iter_mut().find(|known| known.node == relay.node) {
+                Some(known) => known.addrs.extend(relay.addrs),
+                None => found.push(relay),
+            },
+            Err(error) => {
+                tracing::warn!(error, "relay of the configuration");
+                is_complete = false;
+            }
+        }
+    }
+    (found, is_complete)
+}
+
 /// `nf1...@address:port` for every address of a relay.
 pub(crate) fn format_relay(relay: &RelayInfo) -> Vec<String> {
     let node = format_node_id(&relay.node);

@@ -11,7 +11,9 @@ use netctl_api::{
     ApiError, Call, ErrorCode, JoinStage, NetworkCreateResult, NetworkJoinParams, NetworkJoinResult, VersionResult,
 };
 use netctl_api::{DoctorParams, JoinEvent, VersionParams};
-use netflow_overlay::node::CommandError;
+use netflow_overlay::PortId;
+use netflow_overlay::identity::format_node_id;
+use netflow_overlay::node::{Carrier, CommandError, LinkId};
 use netflow_wire::NetworkId;
 
 use super::Daemon;
@@ -93,8 +95,19 @@ impl Daemon {
             netlink: self.networks.netlink().clone(),
             prefixes: self.networks.prefixes(),
             interfaces: self.io.interfaces().map(str::to_owned).collect(),
+            by_stream: self.relays_by_stream(),
+            has_web_port: self.io.ports().extra().any(|(port, _)| port == PortId::ALT_443),
+            is_behind_gateway: self.is_behind_a_gateway(),
+            mapping: self.mapping.current,
         };
         tokio::spawn(async move { sink.finish::<DoctorParams>(Ok(doctor::examine(question).await)) });
+    }
+
+    /// Relays reached by TLS over TCP only.
+    fn relays_by_stream(&self) -> Vec<String> {
+        let by_stream = |link: &LinkId| self.links.get(*link).is_some_and(|link| link.carrier() == Carrier::Stream);
+        let links = self.link_addresses.iter().filter(|(link, _)| by_stream(link));
+        links.map(|(_, (node, _))| format_node_id(node)).collect()
     }
 
     /// The result of a command, once what it caused is done.

@@ -53,8 +53,8 @@ pub(crate) enum Job {
     Metrics(oneshot::Sender<String>),
     /// Whether the daemon is ready, and why not.
     Ready(oneshot::Sender<Result<(), String>>),
-    /// The relays of the configuration, looked up.
-    Relays(Vec<RelayInfo>),
+    /// The relays of the configuration, looked up: those for new networks, and those this relay works together with.
+    Relays { relays: Vec<RelayInfo>, mesh: Vec<RelayInfo> },
     /// How the machine is connected now.
     Uplinks(Uplinks),
 }
@@ -300,7 +300,10 @@ impl Daemon {
             Job::Ready(reply) => {
                 let _ = reply.send(self.readiness());
             }
-            Job::Relays(relays) => self.node.set_default_relays(relays),
+            Job::Relays { relays, mesh } => {
+                self.node.set_default_relays(relays);
+                self.set_mesh(mesh);
+            }
             Job::Uplinks(uplinks) => self.set_uplinks(uplinks),
         }
         Ok(())

@@ -5,14 +5,14 @@ use std::net::TcpListener as StdTcpListener;
 use std::path::{Path, PathBuf};
 
 use netflow_overlay::NodeKeys;
-use netflow_overlay::node::{Node, NodeConfig};
+use netflow_overlay::node::{Node, NodeConfig, RelayConfig};
 use netflow_sys::clock::Clock;
 use netflow_sys::files::{InstanceLock, create_private_dir};
 use netflow_sys::netlink::Netlink;
 use netflow_sys::tun::DEVICE_NODE;
 use netflow_sys::undo::UndoJournal;
 use netflow_sys::{nft, privileges};
-use netflow_wire::Tier;
+use netflow_wire::{RelayInfo, Tier};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -21,7 +21,7 @@ use super::sockets::Sockets;
 use super::uplinks::{self, Mapping};
 use super::{Daemon, Job, Signals, Waiting};
 use crate::api::{self, ControlSocket};
-use crate::config::Config;
+use crate::config::{Config, resolve_all};
 use crate::exit::{Code, Failure};
 use crate::http;
 use crate::identity;
@@ -271,7 +271,7 @@ fn signals() -> Result<Signals, Failure> {
 impl Daemon {
     /// Reads the configuration again: log filter, relays, and what is relayed for others. The rest needs a restart, and is said so.
     pub(super) fn reload(&mut self) {
-        let config = match Config::load(&self.config_path) {
+        let mut config = match Config::load(&self.config_path) {
             Ok(config) => config,
             Err(error) => {
                 tracing::error!(error, "the configuration is not taken over");
@@ -289,33 +289,41 @@ impl Daemon {
             );
         }
         self.log.set(&config.log);
+        // With the mesh of before until the new names are looked up: its links need not end for that.
+        let mesh = self.config.relay.take().map(|relay| relay.mesh).unwrap_or_default();
+        config.relay = config.relay.map(|relay| RelayConfig { mesh, ..relay });
         self.node.set_relay_config(self.now(), config.relay.clone());
         self.config.log = config.log;
         self.config.relays = config.relays;
         self.config.port_mapping = config.port_mapping;
         self.ask_for_a_port();
         self.config.relay = config.relay;
+        self.config.mesh = config.mesh;
         self.look_up_relays();
         tracing::info!("configuration read again");
     }
 
+    /// The relays this one works together with, looked up.
+    pub(super) fn set_mesh(&mut self, mesh: Vec<RelayInfo>) {
+        let Some(relay) = &mut self.config.relay else { return };
+        if relay.mesh != mesh {
+            relay.mesh = mesh;
+            let config = relay.clone();
+            self.node.set_relay_config(self.now(), Some(config));
+        }
+    }
+
     /// Names are looked up beside the loop; addresses are there at once.
     fn look_up_relays(&mut self) {
-        let relays = self.config.relays.clone();
+        let (relays, mesh) = (self.config.relays.clone(), self.config.mesh.clone());
         let jobs = self.job_sender.clone();
         tokio::spawn(async move {
             let mut wait = std::time::Duration::from_secs(1);
             loop {
-                let mut found = Vec::new();
-                for relay in &relays {
-                    match relay.resolve().await {
-                        Ok(relay) => found.push(relay),
-                        Err(error) => tracing::warn!(error, "relay of the configuration"),
-                    }
-                }
-                let complete = found.len() == relays.len();
+                let (relays, has_relays) = resolve_all(&relays).await;
+                let (mesh, has_mesh) = resolve_all(&mesh).await;
                 // A closed queue means that the daemon ends.
-                if jobs.send(Job::Relays(found)).await.is_err() || complete {
+                if jobs.send(Job::Relays { relays, mesh }).await.is_err() || (has_relays && has_mesh) {
                     return;
                 }
                 // DNS often comes up after us at boot; a minute is the longest a new network then lacks the relay.

@@ -119,6 +119,12 @@ impl Daemon {
         self.mapping.mapper.want(request.filter(|request| is_allowed && is_behind_a_gateway(request.source)));
     }
 
+    /// Whether the way out over IPv4 goes through somebody's NAT, as far as the own address tells.
+    pub(super) fn is_behind_a_gateway(&self) -> bool {
+        let gateway = self.uplinks.as_ref().and_then(|uplinks| uplinks.gateway);
+        gateway.is_some_and(|gateway| is_behind_a_gateway(gateway.source))
+    }
+
     /// The gateway gave a port, another one, or took it back.
     pub(super) fn port_mapped(&mut self, mapping: Option<PortMapping>) {
         self.mapping.current = mapping;

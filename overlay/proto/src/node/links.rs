@@ -269,6 +269,11 @@ impl Links {
     pub(super) fn rebind(&mut self, now: Now) {
         for relay in self.relays.values_mut() {
             relay.bind.again(now);
+            // What failed over the old uplink may work over the new one: no pause is worth waiting for.
+            relay.failures = 0;
+            if let LinkPhase::Idle { due_us } = &mut relay.phase {
+                *due_us = now.mono_us;
+            }
         }
     }
 
