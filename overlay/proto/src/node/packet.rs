@@ -157,22 +157,22 @@ pub(super) fn clamp_mss(packet: &mut [u8], mtu: u16) -> bool {
     let is_v4 = packet.first().is_some_and(|first| first >> 4 == 4);
     let headers = if is_v4 { IPV4_LEN + TCP_LEN } else { IPV6_LEN + TCP_LEN };
     let limit = mtu.saturating_sub(u16::try_from(headers).unwrap_or(0));
-    let Some(field) = packet.get_mut(at.field..at.field + 2) else { return false };
-    let old = u16::from_be_bytes([field[0], field[1]]);
+    let Some(field) = packet.get_mut(at.field..).and_then(<[u8]>::first_chunk_mut::<2>) else { return false };
+    let old = u16::from_be_bytes(*field);
     if old <= limit {
         return false;
     }
-    field.copy_from_slice(&limit.to_be_bytes());
+    *field = limit.to_be_bytes();
     // RFC 1624, eqn. 3, over the words the field lies in: an odd place swaps its bytes.
     let swap = |value: u16| if at.is_odd { value.swap_bytes() } else { value };
-    if let Some(sum) = packet.get_mut(at.checksum..at.checksum + 2) {
-        let before = u16::from_be_bytes([sum[0], sum[1]]);
+    if let Some(sum) = packet.get_mut(at.checksum..).and_then(<[u8]>::first_chunk_mut::<2>) {
+        let before = u16::from_be_bytes(*sum);
         let mut total = u32::from(!before) + u32::from(!swap(old)) + u32::from(swap(limit));
         while total > 0xffff {
             total = (total & 0xffff) + (total >> 16);
         }
         let [.., high, low] = (!total).to_be_bytes();
-        sum.copy_from_slice(&[high, low]);
+        *sum = [high, low];
     }
     true
 }

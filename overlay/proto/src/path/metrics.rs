@@ -19,7 +19,7 @@ const MIN_GOODPUT_BYTES: u64 = 32 * 1024;
 /// Frames that weigh as much as all that was known before: one probe of a busy path compares a few hundred frames.
 const LOSS_MEMORY: u64 = 256;
 /// Weight of one lost or answered probe: 1/16.
-const PROBE_WEIGHT: i64 = 16;
+const PROBE_WEIGHT: u32 = 16;
 /// Loss a path that comes back from the dead starts with: its outage was no random loss, but it is not as good as new.
 const REVIVED_PPM: u32 = 10_000;
 /// Samples further apart than this weigh half each: what RFC 6298 smooths are the round trips of one flow, not those of last minute.
@@ -173,10 +173,11 @@ impl Metrics {
     }
 
     const fn note_probe(&mut self, lost: bool) {
-        let target = if lost { ALL_PPM as i64 } else { 0 };
-        let next = self.loss_ppm as i64 + (target - self.loss_ppm as i64) / PROBE_WEIGHT;
-        // Both ends of the interpolation lie within 0..=ALL_PPM.
-        self.loss_ppm = next.unsigned_abs() as u32;
+        self.loss_ppm = if lost {
+            self.loss_ppm + (ALL_PPM - self.loss_ppm) / PROBE_WEIGHT
+        } else {
+            self.loss_ppm - self.loss_ppm / PROBE_WEIGHT
+        };
     }
 
     /// Share of frames lost, in parts per million.
