@@ -15,21 +15,18 @@ use netflow_overlay::node::{Event, PathState};
 use netflow_overlay::path::Class;
 use netflow_overlay::{NetworkId, PathKey, Tier};
 
-/// Two relays, two members, traffic flows through a relay.
+/// Two relays, two members that reach each other through relays only.
 fn two_relays(seed: u64) -> (World, [Id; 2], [Id; 2], NetworkId) {
     let mut world = World::new(seed);
-    let (world, relays, members, network) = {
-        let relays = [world.add("rn", Tier::Root, &[]), world.add("cn", Tier::Central, &[])];
-        let a = world.add("a", Tier::Edge, &relays);
-        let b = world.add("b", Tier::Edge, &[]);
-        let network = world.create(a, "home");
-        world.admit(a, network, b);
-        (world, relays, [a, b], network)
-    };
-    let mut world = world;
-    assert!(world.reaches(members[1], members[0], network, 5 * SECOND));
+    let relays = [world.add("rn", Tier::Root, &[]), world.add("cn", Tier::Central, &[])];
+    let a = world.add("a", Tier::Edge, &relays);
+    let b = world.add("b", Tier::Edge, &[]);
+    world.cut.insert((a, b));
+    let network = world.create(a, "home");
+    world.admit(a, network, b);
+    assert!(world.reaches(b, a, network, 5 * SECOND));
     world.run(2 * SECOND);
-    (world, relays, members, network)
+    (world, relays, [a, b], network)
 }
 
 fn in_use(world: &World, from: Id, to: Id, network: NetworkId) -> PathKey {
@@ -56,6 +53,7 @@ fn knock(world: &mut World, [a, b]: [Id; 2], network: NetworkId) {
 
 fn direct_pair(seed: u64) -> (World, [Id; 2], [Id; 2], NetworkId) {
     let (mut world, relays, members, network) = two_relays(seed);
+    world.cut.clear();
     knock(&mut world, members, network);
     for (from, to) in [(members[0], members[1]), (members[1], members[0])] {
         assert!(in_use(&world, from, to, network).is_direct(), "both ends use the direct path");
@@ -89,7 +87,6 @@ fn gaps(world: &mut World, [a, b]: [Id; 2], network: NetworkId, duration_us: u64
 #[test]
 fn a_direct_path_is_used_only_after_a_probe_of_our_own_was_answered() {
     let (mut world, _, [a, b], network) = two_relays(21);
-    world.cut.insert((a, b));
     for _ in 0..5 {
         knock(&mut world, [a, b], network);
     }
@@ -106,6 +103,7 @@ fn a_direct_path_is_used_only_after_a_probe_of_our_own_was_answered() {
 fn a_worse_direct_path_loses_to_a_better_relay_and_is_kept_warm() {
     let (mut world, _, [a, b], network) = two_relays(22);
     world.latency.insert((a, b), 150 * MS);
+    world.cut.clear();
     knock(&mut world, [a, b], network);
     for _ in 0..300 {
         world.send(a, b, network, b"x");
@@ -324,10 +322,12 @@ fn pitfall_18_a_mebibyte_passes_every_underlay_without_icmp() {
         let relay = world.add("rn", Tier::Root, &[]);
         let a = world.add("a", Tier::Edge, &[relay]);
         let b = world.add("b", Tier::Edge, &[]);
+        world.cut.insert((a, b));
         let network = world.create(a, "home");
         world.admit(a, network, b);
         assert!(world.reaches(b, a, network, 5 * SECOND));
         if direct {
+            world.cut.clear();
             knock(&mut world, [a, b], network);
         }
         world.run(2 * SECOND);
@@ -372,6 +372,7 @@ fn pitfall_18_a_path_that_becomes_narrower_carries_on_within_seconds() {
     let relay = world.add("rn", Tier::Root, &[]);
     let a = world.add("a", Tier::Edge, &[relay]);
     let b = world.add("b", Tier::Edge, &[]);
+    world.cut.insert((a, b));
     let network = world.create(a, "home");
     world.admit(a, network, b);
     assert!(world.reaches(b, a, network, 5 * SECOND));
