@@ -21,7 +21,6 @@ fn two_relays(seed: u64) -> (World, [Id; 2], [Id; 2], NetworkId) {
     let relays = [world.add("rn", Tier::Root, &[]), world.add("cn", Tier::Central, &[])];
     let a = world.add("a", Tier::Edge, &relays);
     let b = world.add("b", Tier::Edge, &[]);
-    world.cut.insert((a, b));
     let network = world.create(a, "home");
     world.admit(a, network, b);
     assert!(world.reaches(b, a, network, 5 * SECOND));
@@ -53,7 +52,7 @@ fn knock(world: &mut World, [a, b]: [Id; 2], network: NetworkId) {
 
 fn direct_pair(seed: u64) -> (World, [Id; 2], [Id; 2], NetworkId) {
     let (mut world, relays, members, network) = two_relays(seed);
-    world.cut.clear();
+    world.direct = true;
     knock(&mut world, members, network);
     for (from, to) in [(members[0], members[1]), (members[1], members[0])] {
         assert!(in_use(&world, from, to, network).is_direct(), "both ends use the direct path");
@@ -92,7 +91,7 @@ fn a_direct_path_is_used_only_after_a_probe_of_our_own_was_answered() {
     }
     assert!(!has_direct(&world, b, a, network), "frames from there prove one direction only");
     assert!(world.reaches(b, a, network, SECOND));
-    world.cut.clear();
+    world.direct = true;
     knock(&mut world, [a, b], network);
     assert!(in_use(&world, a, b, network).is_direct());
     assert!(in_use(&world, b, a, network).is_direct());
@@ -103,7 +102,7 @@ fn a_direct_path_is_used_only_after_a_probe_of_our_own_was_answered() {
 fn a_worse_direct_path_loses_to_a_better_relay_and_is_kept_warm() {
     let (mut world, _, [a, b], network) = two_relays(22);
     world.latency.insert((a, b), 150 * MS);
-    world.cut.clear();
+    world.direct = true;
     knock(&mut world, [a, b], network);
     for _ in 0..300 {
         world.send(a, b, network, b"x");
@@ -322,12 +321,11 @@ fn pitfall_18_a_mebibyte_passes_every_underlay_without_icmp() {
         let relay = world.add("rn", Tier::Root, &[]);
         let a = world.add("a", Tier::Edge, &[relay]);
         let b = world.add("b", Tier::Edge, &[]);
-        world.cut.insert((a, b));
         let network = world.create(a, "home");
         world.admit(a, network, b);
         assert!(world.reaches(b, a, network, 5 * SECOND));
         if direct {
-            world.cut.clear();
+            world.direct = true;
             knock(&mut world, [a, b], network);
         }
         world.run(2 * SECOND);
@@ -372,7 +370,6 @@ fn pitfall_18_a_path_that_becomes_narrower_carries_on_within_seconds() {
     let relay = world.add("rn", Tier::Root, &[]);
     let a = world.add("a", Tier::Edge, &[relay]);
     let b = world.add("b", Tier::Edge, &[]);
-    world.cut.insert((a, b));
     let network = world.create(a, "home");
     world.admit(a, network, b);
     assert!(world.reaches(b, a, network, 5 * SECOND));

@@ -120,6 +120,8 @@ pub struct World {
     links: BTreeMap<u64, Link>,
     next_link: u64,
     pub weather: Weather,
+    /// Nodes without a site that do not relay reach each other's address too; else only relays are reached.
+    pub direct: bool,
     /// Pairs of nodes between which no datagram passes.
     pub cut: BTreeSet<(Id, Id)>,
     /// One way between two nodes, where it is not the usual.
@@ -155,6 +157,7 @@ impl World {
             links: BTreeMap::new(),
             next_link: 0,
             weather: Weather::default(),
+            direct: false,
             cut: BTreeSet::new(),
             latency: BTreeMap::new(),
             underlay_mtu: 65_535,
@@ -594,6 +597,10 @@ impl World {
             }
         }
         let pair = target.map(|target| (id.min(target), id.max(target)));
+        let is_edge = |id: Id| self.sims[id].relay.is_none();
+        if !self.direct && is_edge(id) && target.is_some_and(is_edge) {
+            return;
+        }
         if pair.is_some_and(|pair| self.cut.contains(&pair)) {
             return;
         }
