@@ -165,7 +165,9 @@ fn pitfall_10_datagrams_that_do_not_authenticate_change_nothing() {
     // The same world twice: what an attack changed is what differs from the world without it.
     let (mut home, mut twin) = (home(81), home(81));
     let (ids, network) = ([home.relay, home.a, home.b, home.c], home.network);
-    let sent: Vec<(Id, SocketAddr, Vec<u8>)> = home.world.capture.clone();
+    // Only what arrived: a frame held back on the way is fresh when it comes at last (node_failover.rs has that one).
+    let arrived = |(_, _, bytes): &&(Id, SocketAddr, Vec<u8>)| !(0x10..=0x13).contains(&bytes[0]);
+    let sent: Vec<(Id, SocketAddr, Vec<u8>)> = home.world.capture.iter().filter(arrived).cloned().collect();
     home.world.run(5 * SECOND);
     twin.world.run(5 * SECOND);
     let stranger: SocketAddr = "203.0.113.66:6666".parse().unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use netflow_wire::inner::{Inner, PROBE_HEADER_LEN, ProbeAck};
+use netflow_wire::inner::{Inner, PROBE_ACK_LEN, PROBE_HEADER_LEN, ProbeAck};
 use netflow_wire::{NetworkId, NodeId};
 
 use super::api::{CommandError, Event, PathInfo, PathReport, PathState};
@@ -196,7 +196,9 @@ impl Node {
     ) -> Option<u64> {
         self.sessions.info(&peer)?;
         let id = self.rng.next_u64();
-        let plaintext = (Inner::Probe { id, nominate: false, padding: 0 }).to_vec().ok()?;
+        // As long as its answer: a frame stolen on the way must not make the peer send more than it got.
+        let padding = u16::try_from(PROBE_ACK_LEN.saturating_sub(PROBE_HEADER_LEN)).ok()?;
+        let plaintext = (Inner::Probe { id, nominate: false, padding }).to_vec().ok()?;
         let mut frame = Vec::new();
         let sealed = self.sessions.seal_into(now, self.rng.as_mut(), &peer, &plaintext, &mut frame);
         if sealed != SealStatus::Sealed {
