@@ -3,9 +3,8 @@
 //! One round: a STUN request from the main port to every address of a few relays, all at once, so that a NAT that restarts in
 //! between cannot look like a random one. Same reflexive address at two relays: the mapping is endpoint-independent. Then a fresh
 //! local port, that has talked to one relay only, learns who else gets in: another relay, the same relay's second port.
-//! Last, a request to our own reflexive address: does the NAT hairpin?
-//!
-//! The mapping costs about 0.3 KB and is looked at every half hour (15 KB a day); the rest, 1.5 KB, only when that or the ground changed.
+//! Last, the two ports send to the reflexive addresses of each other: does the NAT hairpin?
+//! The mapping costs 0.3 KB and is looked at every half hour (15 KB a day); the rest, 1.5 KB, only when that or the ground changed.
 
 use std::net::SocketAddr;
 
@@ -102,8 +101,8 @@ pub(crate) struct Classifier {
     pub(crate) hairpin: Option<bool>,
     /// Answers of the last round.
     pub(crate) answers: Vec<Answer>,
-    /// Has a round been completed?
-    pub(crate) complete: bool,
+    /// When the last round was complete.
+    pub(crate) measured_us: Option<u64>,
     /// The round under way is to measure more than the mapping.
     full: bool,
 }
@@ -118,7 +117,7 @@ impl Default for Classifier {
             filtering: Filtering::Unknown,
             hairpin: None,
             answers: Vec::new(),
-            complete: false,
+            measured_us: None,
             full: true,
         }
     }
@@ -202,8 +201,8 @@ impl Classifier {
                 known
             }
             // Our own request, back through the NAT.
-            Phase::Fresh { step: Step::Hairpin, transaction, .. }
-                if port == PortId::MAIN
+            Phase::Fresh { step: Step::Hairpin, port: fresh, transaction, .. }
+                if (port == PortId::MAIN || port == *fresh)
                     && message.class() == StunClass::Request
                     && message.transaction() == transaction =>
             {
@@ -297,8 +296,8 @@ impl Classifier {
         let before = self.ground();
         self.answers = queries.into_iter().filter_map(|query| query.answer).collect();
         self.mapping = mapping_class(&self.answers);
-        let news = !self.complete || before != self.ground();
-        self.complete = true;
+        let news = self.measured_us.is_none() || before != self.ground();
+        self.measured_us = Some(now.mono_us);
         if news {
             out.push(Ask::Changed);
         }
@@ -353,10 +352,12 @@ impl Classifier {
             (Step::OtherPort, Some(first), Some(addr)) => {
                 Some(Ask::ProbeMe { relay: first.server.relay, addr, token: *token, alt: true })
             }
-            (Step::Hairpin, Some(first), _) => {
+            (Step::Hairpin, Some(first), Some(addr)) => {
                 if *tries == 1 {
                     *open = transaction(rng);
                 }
+                // From the other end as well: a filter lets in only whom the main port has sent to.
+                out.push(Ask::Stun { port: PortId::MAIN, to: addr, transaction: *open });
                 Some(Ask::Stun { port: *port, to: first.mapped, transaction: *open })
             }
             (Step::Learn | Step::OtherAddress | Step::OtherPort | Step::Hairpin, _, _) => None,

@@ -37,7 +37,7 @@ impl Node {
         let family = |v4: bool| {
             let any = classifier.answers.iter().any(|answer| answer.server.addr.is_ipv4() == v4);
             let asked = self.servers().iter().any(|server| server.addr.is_ipv4() == v4);
-            (classifier.complete && (any || asked)).then_some(any)
+            (classifier.measured_us.is_some() && (any || asked)).then_some(any)
         };
         let mut relays: Vec<RelayReach> = self.links.iter().map(|(node, relay)| self.reach(*node, relay)).collect();
         relays.sort_by_key(|relay| relay.rtt_us.unwrap_or(u64::MAX));
@@ -51,6 +51,7 @@ impl Node {
             interfaces: self.local.interfaces.clone(),
             reflexive: self.place().reflexive,
             relays,
+            measured_us: classifier.measured_us,
             is_measuring: classifier.is_measuring(),
         }
     }
@@ -75,7 +76,9 @@ impl Node {
     pub(super) fn mapping_class(&self) -> Mapping {
         let classifier = &self.direct.classifier;
         match classifier.mapping {
-            Mapping::Unknown if classifier.complete && classifier.answers.is_empty() && self.is_carried() => {
+            Mapping::Unknown
+                if classifier.measured_us.is_some() && classifier.answers.is_empty() && self.is_carried() =>
+            {
                 Mapping::UdpBlocked
             }
             // One relay is enough where nothing is translated.

@@ -329,6 +329,8 @@ pub struct NatReport {
     pub reflexive: Vec<SocketAddr>,
     /// Relays, the nearest first.
     pub relays: Vec<RelayReach>,
+    /// When the last round of STUN ended, in [`crate::Now::mono_us`].
+    pub measured_us: Option<u64>,
     /// A measurement is under way: ask again in a few seconds.
     pub is_measuring: bool,
 }

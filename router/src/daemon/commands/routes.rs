@@ -1,11 +1,13 @@
 //! `netcheck`, `path` and `trace`: what the ways to the others look like.
 
 use netctl_api::{
-    ApiError, FamilyCheck, NatBehaviour, NetcheckResult, PathChoice, PathParams, PathResult, RelayCheck, RelayLinkInfo,
-    TraceHop, TraceParams, TraceResult,
+    ApiError, CarrierKind, FamilyCheck, NatBehaviour, NetcheckResult, PathChoice, PathParams, PathResult,
+    PortMappingInfo, RelayCheck, RelayLinkInfo, TraceHop, TraceParams, TraceResult,
 };
 use netflow_overlay::identity::format_node_id;
-use netflow_overlay::node::{MemberInfo, PathReport, PeerInfo};
+use netflow_overlay::node::{
+    Carrier, Filtering, MapProtocol, Mapping, MemberInfo, NatReport, PathReport, PeerInfo, PortMapping,
+};
 use netflow_overlay::path::Class;
 use netflow_wire::NetworkId;
 
@@ -13,26 +15,32 @@ use crate::api::view;
 use crate::daemon::Daemon;
 
 impl Daemon {
-    /// What is known about the networks between this node and its relays.
+    /// What is known about the networks between this node and its relays. The node measures by itself whenever something changed.
     pub(super) fn netcheck(&self) -> NetcheckResult {
+        let report = self.node.nat_report();
         let links = self.relay_links();
-        let mut relays: Vec<RelayCheck> = links.iter().map(relay_check).collect();
+        let mut relays: Vec<RelayCheck> = links.iter().map(|link| relay_check(link, &report)).collect();
         relays.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
-        let ipv4 = family(&links, true);
-        let ipv6 = family(&links, false);
-        let mapping = mapping(&links);
-        let udp = links.iter().any(|link| link.connected).then_some(ipv4.udp || ipv6.udp);
+        let mapping = mapping(report.mapping);
+        let udp = match (report.udp_v4, report.udp_v6) {
+            (None, None) => links.iter().any(|link| link.connected).then(|| links.iter().any(|link| link.bound)),
+            (v4, v6) => Some(v4 == Some(true) || v6 == Some(true)),
+        };
+        let family = |ipv4: bool| FamilyCheck {
+            udp: if ipv4 { report.udp_v4 } else { report.udp_v6 } == Some(true),
+            public_address: report.reflexive.iter().find(|addr| addr.is_ipv4() == ipv4).copied(),
+        };
         NetcheckResult {
             udp,
-            ipv4,
-            ipv6,
+            ipv4: family(true),
+            ipv6: family(false),
             mapping,
-            filtering: NatBehaviour::Unknown,
-            hairpin: None,
-            port_mapping: None,
+            filtering: filtering(report.filtering),
+            hairpin: report.hairpin,
+            port_mapping: report.port_mapping.map(port_mapping),
             mtu_bytes: None,
             clock_skew_ms: None,
-            age_s: None,
+            age_s: report.measured_us.map(|at_us| self.now().since(at_us) / 1_000_000),
             verdict: verdict(udp, mapping).to_owned(),
             relays,
         }
@@ -113,13 +121,20 @@ fn choice(class: Class, reports: &[PathReport]) -> PathChoice {
     PathChoice { class: class.name().to_owned(), path, reason }
 }
 
-fn relay_check(link: &RelayLinkInfo) -> RelayCheck {
+fn relay_check(link: &RelayLinkInfo, report: &NatReport) -> RelayCheck {
+    let reach = report.relays.iter().find(|reach| format_node_id(&reach.node) == link.node);
+    #[allow(clippy::cast_precision_loss, reason = "a round trip in microseconds has at most nine digits")]
+    let measured = reach.and_then(|reach| reach.rtt_us).map(|rtt_us| rtt_us as f64 / 1_000.0);
+    let carrier = reach.and_then(|reach| reach.carrier).map(|carrier| match carrier {
+        Carrier::Quic => CarrierKind::Quic,
+        Carrier::Stream => CarrierKind::Stream,
+    });
     RelayCheck {
         node: link.node.clone(),
         address: link.address,
-        rtt_ms: link.rtt_ms,
-        carrier: None,
-        public_address: link.public_address,
+        rtt_ms: measured.or(link.rtt_ms),
+        carrier,
+        public_address: reach.and_then(|reach| reach.reflexive).or(link.public_address),
         problem: link.problem.clone(),
     }
 }
@@ -129,25 +144,31 @@ fn rank(relay: &RelayCheck) -> f64 {
     relay.rtt_ms.unwrap_or(f64::INFINITY)
 }
 
-fn family(links: &[RelayLinkInfo], ipv4: bool) -> FamilyCheck {
-    let ours = |link: &&RelayLinkInfo| link.address.is_some_and(|address| address.is_ipv4() == ipv4);
-    let mut links = links.iter().filter(ours).filter(|link| link.bound);
-    let first = links.next();
-    FamilyCheck { udp: first.is_some(), public_address: first.and_then(|link| link.public_address) }
+const fn mapping(class: Mapping) -> NatBehaviour {
+    match class {
+        Mapping::EndpointIndependent => NatBehaviour::EndpointIndependent,
+        Mapping::AddressDependent => NatBehaviour::AddressDependent,
+        Mapping::AddressAndPortDependent => NatBehaviour::AddressAndPortDependent,
+        Mapping::Unknown | Mapping::UdpBlocked => NatBehaviour::Unknown,
+    }
 }
 
-/// What the addresses that several relays see of one socket tell about the NAT (RFC 5780 section 4.3, two points).
-fn mapping(links: &[RelayLinkInfo]) -> NatBehaviour {
-    let mut seen = links.iter().filter_map(|link| Some((link.address?.is_ipv4(), link.public_address?)));
-    let Some((family, first)) = seen.next() else { return NatBehaviour::Unknown };
-    let others: Vec<_> = seen.filter(|(other, _)| *other == family).map(|(_, address)| address).collect();
-    if others.is_empty() {
-        NatBehaviour::Unknown
-    } else if others.iter().all(|address| *address == first) {
-        NatBehaviour::EndpointIndependent
-    } else {
-        NatBehaviour::AddressDependent
+const fn filtering(class: Filtering) -> NatBehaviour {
+    match class {
+        Filtering::EndpointIndependent => NatBehaviour::EndpointIndependent,
+        Filtering::AddressDependent => NatBehaviour::AddressDependent,
+        Filtering::AddressAndPortDependent => NatBehaviour::AddressAndPortDependent,
+        Filtering::Unknown => NatBehaviour::Unknown,
     }
+}
+
+const fn port_mapping(mapping: PortMapping) -> PortMappingInfo {
+    let protocol = match mapping.protocol {
+        MapProtocol::Pcp => netctl_api::MapProtocol::Pcp,
+        MapProtocol::NatPmp => netctl_api::MapProtocol::NatPmp,
+        MapProtocol::Upnp => netctl_api::MapProtocol::Upnp,
+    };
+    PortMappingInfo { protocol, external: mapping.external, lifetime_s: mapping.lifetime_s }
 }
 
 fn verdict(udp: Option<bool>, mapping: NatBehaviour) -> &'static str {
