@@ -42,7 +42,7 @@ pub(crate) fn tier(tier: Tier) -> api::Tier {
 }
 
 /// Milliseconds with three decimals out of microseconds.
-fn ms(us: u64) -> f64 {
+pub(crate) fn ms(us: u64) -> f64 {
     // Exact up to 2^53 microseconds, 285 years.
     us as f64 / 1_000.0
 }

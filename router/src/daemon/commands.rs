@@ -70,7 +70,7 @@ impl Daemon {
             Call::Ping(params) => self.ping(params, sink),
             Call::Netcheck(_) => finish!(sink, netctl_api::NetcheckParams, Ok(self.netcheck())),
             Call::Path(params) => finish!(sink, netctl_api::PathParams, self.path(&params)),
-            Call::Trace(params) => finish!(sink, netctl_api::TraceParams, self.trace(&params)),
+            Call::Trace(params) => self.trace(&params, sink),
             Call::RelayStatus(_) => finish!(sink, netctl_api::RelayStatusParams, Ok(self.relays())),
         }
         Ok(())

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use netctl_api::{
     ApiError, ErrorCode, JoinEvent, JoinStage, NetworkCreateParams, NetworkJoinParams, PingEvent, PingParams,
-    PingResult,
+    PingResult, TraceParams, TraceResult,
 };
 use netflow_overlay::identity::format_node_id;
-use netflow_overlay::node::{Event, MemberInfo, PathInfo};
+use netflow_overlay::node::{Event, MemberInfo, PathInfo, TraceHopInfo};
 use netflow_wire::NetworkId;
 
 use crate::api::{Sink, view};
@@ -44,6 +44,25 @@ pub(super) struct Pinging {
     pub(super) last_problem: String,
 }
 
+/// Somebody waits for the hops of a path.
+pub(super) struct Tracing {
+    /// Without the round trips to relays.
+    pub(super) result: TraceResult,
+    pub(super) sink: Sink,
+}
+
+impl Tracing {
+    fn finish(mut self, hops: &[TraceHopInfo]) {
+        for hop in hops {
+            let node = format_node_id(&hop.relay);
+            if let Some(shown) = self.result.hops.iter_mut().find(|shown| shown.relay && shown.node == node) {
+                shown.rtt_ms = hop.rtt_us.map(view::ms);
+            }
+        }
+        self.sink.finish::<TraceParams>(Ok(self.result));
+    }
+}
+
 /// When each probe leaves, and how long it may take.
 #[derive(Clone, Copy)]
 pub(super) struct Schedule {
@@ -64,12 +83,14 @@ pub(super) struct Waiting {
     pub(super) creating: Vec<Creating>,
     pub(super) joining: Vec<Joining>,
     pub(super) pinging: BTreeMap<u64, Pinging>,
+    /// Ends by itself within a second: the node says so.
+    pub(super) tracing: BTreeMap<u64, Tracing>,
 }
 
 impl Waiting {
     /// Whether one more may wait.
     pub(super) fn has_room(&self) -> bool {
-        self.creating.len() + self.joining.len() + self.pinging.len() < MAX_WAITING
+        self.creating.len() + self.joining.len() + self.pinging.len() + self.tracing.len() < MAX_WAITING
     }
 
     /// When somebody runs out of patience.
@@ -107,6 +128,11 @@ impl Waiting {
             Event::PingLost { ping, seq, text } => {
                 self.probe(*ping, *seq, None, text);
             }
+            Event::TraceDone { trace, hops } => {
+                if let Some(waiter) = self.tracing.remove(trace) {
+                    waiter.finish(hops);
+                }
+            }
             Event::NetworkUp(_)
             | Event::NetworkDown { .. }
             | Event::MembershipChanged { .. }
@@ -114,7 +140,6 @@ impl Waiting {
             | Event::MemberAdmitted { .. }
             | Event::PeerEstablished { .. }
             | Event::PathChanged { .. }
-            | Event::TraceDone { .. }
             | Event::MemberRevoked { .. }
             | Event::ForkDetected { .. } => {}
         }

@@ -130,6 +130,10 @@ impl Node {
     /// that is no path yet makes us probe there, and only the answer makes it one. `false`: no frame of ours.
     pub(super) fn direct_frame(&mut self, now: Now, from: Endpoint, frame: &mut [u8]) -> bool {
         let Endpoint::Udp { port, addr } = from else { return false };
+        let initiation = frame.first() == Some(&(FrameKind::HandshakeInit as u8));
+        if initiation && !self.gate.admits(now, self.peers.is_direct(from)) {
+            return false;
+        }
         self.open_frame(now, None, &Via::direct(port, addr), frame)
     }
 

@@ -12,6 +12,7 @@ mod create;
 mod direct;
 mod event;
 mod fragments;
+mod gate;
 mod inside;
 mod join;
 mod links;
@@ -86,6 +87,7 @@ pub struct Node {
     local: LocalNet,
     routes: Routes,
     direct: Direct,
+    gate: gate::InitGate,
     relay: Option<RelayServer>,
     relay_config: Option<RelayConfig>,
     counters: Counters,

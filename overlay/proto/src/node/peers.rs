@@ -193,6 +193,12 @@ impl Peers {
         lost
     }
 
+    /// Is anybody reached directly at this endpoint?
+    pub(super) fn is_direct(&self, at: Endpoint) -> bool {
+        let least = PeerRef { network: netflow_wire::NetworkId([0; 32]), node: NodeId([0; 32]) };
+        self.directs.range((at, least)..).next().is_some_and(|(there, _)| *there == at)
+    }
+
     /// Forgets one path.
     pub(super) fn remove_path(&mut self, peer: &PeerRef, key: &PathKey) {
         let Some(path) = self.get_mut(peer).and_then(|entry| entry.paths.remove(key)) else { return };

@@ -59,6 +59,7 @@ impl Node {
             local: super::direct::Local::default(),
             routes: super::routes::Routes::default(),
             direct: super::direct::Direct::default(),
+            gate: super::gate::InitGate::new(now),
             relay: server,
             relay_config: relay,
             counters: Counters::default(),

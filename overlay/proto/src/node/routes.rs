@@ -176,6 +176,10 @@ impl Node {
             if is_multi(&key) && multi < MAX_MULTI && !state.paths.contains_key(&key) && state.want(now, key) {
                 open.push(via_of(hops));
             }
+            if let Some(known) = state.paths.get_mut(&key) {
+                // Among free relays fewer are cheaper.
+                known.price = u64::from(path.price).saturating_mul(8).saturating_add(path.relays.len() as u64);
+            }
         }
         if !open.is_empty()
             && let Some(asked) = self.routes.asked.get_mut(&peer)

@@ -7,7 +7,7 @@ const WHOLE: u64 = 1_000_000;
 
 /// How many events may happen.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     per_second: u32,
     burst: u32,
     left: u64,
@@ -16,12 +16,12 @@ pub(super) struct Bucket {
 
 impl Bucket {
     /// Full at first.
-    pub(super) fn new(per_second: u32, burst: u32, now: Now) -> Self {
+    pub(crate) fn new(per_second: u32, burst: u32, now: Now) -> Self {
         Self { per_second, burst, left: u64::from(burst) * WHOLE, refilled_us: now.mono_us }
     }
 
     /// One event. `false`: too many.
-    pub(super) fn take(&mut self, now: Now) -> bool {
+    pub(crate) fn take(&mut self, now: Now) -> bool {
         // Longer than a minute fills every bucket there is, and keeps the product small.
         let elapsed = now.since(self.refilled_us).min(60 * SECOND_US);
         self.refilled_us = now.mono_us;

@@ -28,6 +28,7 @@ mod shaper;
 mod wishes;
 
 pub(crate) use batch::{Pull, batches, gap_ranges};
+pub(crate) use bucket::Bucket;
 pub(crate) use client::{BindClient, BindProgress};
 pub use config::{Carrier, Grant, HostedInfo, LinkId, MeshInfo, Quota, RelayConfig, RelayStatus, Transit};
 pub use server::{RelayOutput, RelayServer};

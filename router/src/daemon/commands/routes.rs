@@ -11,8 +11,9 @@ use netflow_overlay::node::{
 use netflow_overlay::path::Class;
 use netflow_wire::NetworkId;
 
-use crate::api::view;
+use crate::api::{Sink, view};
 use crate::daemon::Daemon;
+use crate::daemon::waiting::Tracing;
 
 impl Daemon {
     /// What is known about the networks between this node and its relays. The node measures by itself whenever something changed.
@@ -58,38 +59,48 @@ impl Daemon {
         })
     }
 
-    /// The hops of the path in use.
-    pub(super) fn trace(&self, params: &TraceParams) -> Result<TraceResult, ApiError> {
-        let (_, member, peer) = self.peer_of(params.network.as_deref(), &params.peer)?;
+    /// The hops of the path in use, each asked for its round trip now.
+    pub(super) fn trace(&mut self, params: &TraceParams, sink: Sink) {
+        match self.start_trace(params) {
+            Ok((result, Some(trace))) => {
+                self.waiting.tracing.insert(trace, Tracing { result, sink });
+            }
+            Ok((result, None)) => sink.finish::<TraceParams>(Ok(result)),
+            Err(error) => sink.finish::<TraceParams>(Err(error)),
+        }
+    }
+
+    fn start_trace(&mut self, params: &TraceParams) -> Result<(TraceResult, Option<u64>), ApiError> {
+        let (network, member, peer) = self.peer_of(params.network.as_deref(), &params.peer)?;
         let in_use = peer.as_ref().and_then(|peer| Some((peer, peer.path.as_ref()?)));
         let Some((peer, path)) = in_use else {
             let text = format!("no path to {} yet; nothing was sent to it", member.name);
             let next = format!("netctl ping {}", member.name);
             return Err(ApiError::new(netctl_api::ErrorCode::Offline, text).next(next));
         };
+        if !self.waiting.has_room() {
+            return Err(ApiError::new(netctl_api::ErrorCode::Refused, "too many requests wait already"));
+        }
+        let now = self.now();
+        let started = self.node.trace(now, &network, &member.node).map_err(view::error)?;
         let links = self.relay_links();
         let relay_hop = |node: String| {
-            let link = links.iter().find(|link| link.node == node);
-            let (address, rtt_ms) = link.map_or((None, None), |link| (link.address, link.rtt_ms));
-            TraceHop { node, name: None, relay: true, address, rtt_ms }
+            let address = links.iter().find(|link| link.node == node).and_then(|link| link.address);
+            TraceHop { node, name: None, relay: true, address, rtt_ms: None }
         };
         let mut hops: Vec<TraceHop> = view::path_hops(path).into_iter().map(relay_hop).collect();
         let path = view::path(path, peer.rtt_us, &peer.reason);
         let address = path.address.filter(|_| hops.is_empty());
+        let (node, name) = (format_node_id(&member.node), member.name);
         hops.push(TraceHop {
-            node: format_node_id(&member.node),
-            name: Some(member.name.clone()),
+            node: node.clone(),
+            name: Some(name.clone()),
             relay: false,
             address,
             rtt_ms: path.rtt_ms,
         });
-        Ok(TraceResult {
-            node: format_node_id(&member.node),
-            name: member.name,
-            kind: path.kind,
-            hops,
-            reason: peer.reason.clone(),
-        })
+        let result = TraceResult { node, name, kind: path.kind, hops, reason: peer.reason.clone() };
+        Ok((result, started.trace))
     }
 
     /// A member other than this node, and its data plane if there is any.
