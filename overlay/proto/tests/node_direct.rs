@@ -329,3 +329,15 @@ fn nobody_is_probed_for_a_peer_without_traffic() {
     println!("an idle hour costs {bytes} bytes sent");
     assert!(bytes < 40_000, "{bytes} bytes in an idle hour");
 }
+
+#[test]
+fn a_node_that_wants_no_direct_paths_tells_no_address_and_stays_reachable_through_the_relay() {
+    let mut pair = pair(7, [Kind::Public, Kind::Public]);
+    let a = pair.ends[0];
+    pair.world.sims[a].node.as_mut().unwrap().set_direct(false);
+    assert_eq!(pair.until_direct(BURST), None);
+    assert!(pair.reaches(SECOND));
+    assert!((0..2).all(|end| matches!(pair.path(end), Some(PathInfo::Relay { .. }))));
+    pair.world.sims[a].node.as_mut().unwrap().set_direct(true);
+    assert!(pair.until_direct(120 * SECOND).is_some(), "and finds them when it does");
+}

@@ -59,7 +59,8 @@ pub(crate) async fn run(config: Config, config_path: PathBuf, log: LogControl) -
         .map_err(|error| Failure::new(Code::Runtime, format!("cannot start control links; {error:#}")))?;
     let io = Io::new(ports, config.mtu, clock);
     let now = netflow_overlay::Now { mono_us: clock.mono_us(), unix_s: clock.unix_s() };
-    let node = Node::new(node_config(&config, keys), restored, now, Box::new(identity::random()));
+    let mut node = Node::new(node_config(&config, keys), restored, now, Box::new(identity::random()));
+    node.set_direct(config.direct);
     let socket = opened.control.serve(job_sender.clone());
     if let Some(listener) = opened.metrics {
         tokio::spawn(http::serve(listener, job_sender.clone()));

@@ -115,7 +115,7 @@ impl Daemon {
         let port = NonZeroU16::new(self.io.ports().local_addr().port());
         let gateway = self.uplinks.as_ref().and_then(|uplinks| uplinks.gateway);
         let request = port.zip(gateway).map(|(port, Gateway { gateway, source })| Request { gateway, source, port });
-        let is_allowed = self.mapping.wanted && self.config.port_mapping;
+        let is_allowed = self.mapping.wanted && self.config.port_mapping && self.config.direct;
         self.mapping.mapper.want(request.filter(|request| is_allowed && is_behind_a_gateway(request.source)));
     }
 

@@ -52,6 +52,8 @@ pub(super) struct Direct {
     told: (Vec<Candidate>, Option<Mapping>),
     /// A mapping at the gateway was asked for.
     pub(super) map_wanted: bool,
+    /// The configuration wants none of it.
+    off: bool,
 }
 
 impl Direct {
@@ -94,6 +96,12 @@ impl Node {
         self.direct.classifier.wake(now);
         self.ground_changed(now);
         self.settle(now);
+    }
+
+    /// Whether direct paths are looked for; they are unless this says otherwise. Without, no peer is told an address of this machine, and
+    /// none is probed. Paths that exist stay.
+    pub fn set_direct(&mut self, wanted: bool) {
+        self.direct.off = !wanted;
     }
 
     /// What became of [`Output::PortOpen`](super::Output::PortOpen): the local port number, or one line why not. For the main port,
@@ -214,7 +222,7 @@ impl Node {
         peer: PeerRef,
         work: impl FnOnce(&mut Punch, &mut Context<'_>, &mut Vec<Action>, bool),
     ) {
-        if self.sessions.info(&peer).is_none() {
+        if self.direct.off || self.sessions.info(&peer).is_none() {
             return;
         }
         let linked = self.peers.get(&peer).is_some_and(Peer::has_direct);
