@@ -5,7 +5,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 LAB := target/release/netflow-lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-unit test-lab test-slow bench-failover bench-flood demo lab measure fuzz sim sim-chain contracts-check audit clean-lab size
+.PHONY: help setup build test test-unit test-lab test-slow bench-failover bench-flood demo lab measure fuzz sim sim-chain bench-exec contracts-check audit clean-lab size
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,10 @@ sim: setup ## Nodes behind NATs in virtual time: SEEDS=n histories (default 500)
 
 sim-chain: setup ## Consensus in virtual time with SEEDS (default 200) random histories; a failed seed says how to replay it
 	@SEEDS=$(or $(SEEDS),200) $(CARGO) test -p netchain-sim -- --nocapture
+
+bench-exec: setup ## Chain execution: transfers/s on one core, memory at a million accounts, snapshot there and back
+	$(CARGO) run --release -p netchain-exec --example bench_exec
+	$(CARGO) run --release -p netchain-exec --example million_accounts
 
 contracts-check: ## Rebuild the system contracts, compare them with the committed bytecode, run their tests; needs npm
 	@bash chain/contracts/check.sh

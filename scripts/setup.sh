@@ -11,12 +11,14 @@ die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
 # command -> Debian package that brings it
 tools="cc:build-essential cmake:cmake pkg-config:pkg-config curl:curl git:git ip:iproute2 nft:nftables tcpdump:tcpdump
-iperf3:iperf3 ping:iputils-ping python3:python3 pgrep:procps setpriv:util-linux"
+iperf3:iperf3 ping:iputils-ping python3:python3 pgrep:procps setpriv:util-linux clang:clang"
 missing=""
 for entry in $tools; do
   command -v "${entry%%:*}" >/dev/null 2>&1 || missing="$missing ${entry##*:}"
 done
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing="$missing ca-certificates"
+# The chain's RocksDB: its bindings are made with libclang.
+compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || missing="$missing libclang-dev"
 if [ -n "$missing" ]; then
   command -v apt-get >/dev/null || die "missing:$missing; this is no Debian, install them by hand"
   say "installing Debian packages:$missing"
