@@ -32,8 +32,8 @@ pub(crate) fn mapping_class(answers: &[Answer]) -> Mapping {
     let mapped: BTreeSet<SocketAddr> = of_family.iter().map(|answer| answer.mapped).collect();
     // Two ports of one server tell address-dependent from port-dependent.
     let by_port = of_family.iter().any(|one| {
-        let same_host = of_family.iter().filter(|two| two.server.addr.ip() == one.server.addr.ip());
-        same_host.into_iter().any(|two| two.mapped != one.mapped)
+        let mut same_host = of_family.iter().filter(|two| two.server.addr.ip() == one.server.addr.ip());
+        same_host.any(|two| two.mapped != one.mapped)
     });
     let two_ports = of_family.len() > servers.len();
     match (mapped.len(), servers.len()) {

@@ -53,7 +53,7 @@ pub(super) struct Direct {
     /// A mapping at the gateway was asked for.
     pub(super) map_wanted: bool,
     /// The configuration wants none of it.
-    off: bool,
+    pub(super) off: bool,
 }
 
 impl Direct {

@@ -194,6 +194,9 @@ impl Node {
         addr: SocketAddr,
         ttl: Option<u8>,
     ) -> Option<u64> {
+        if self.direct.off {
+            return None;
+        }
         self.sessions.info(&peer)?;
         let id = self.rng.next_u64();
         // As long as its answer: a frame stolen on the way must not make the peer send more than it got.
