@@ -1,5 +1,5 @@
 //! Blocks: fees, the system transaction, limits, contracts.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! Calls, estimates, overrides, access lists, traces, precompiles.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! The runner of Ethereum's tests: published roots, and a state test whose outcome is worked out by hand.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! Hostile bytes at every decoder: an error, never a panic.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! Genesis files, the witness set in the state, the order of creators from headers.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 mod common;
 

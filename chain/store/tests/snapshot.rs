@@ -1,5 +1,5 @@
 //! Snapshots: what comes out goes in again, and nothing else does.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 mod common;
 
