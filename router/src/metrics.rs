@@ -9,6 +9,15 @@ use prometheus_client::registry::Registry;
 
 use crate::io::IoCounters;
 
+/// How often traffic took another path since the start, each class of traffic counted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct PathChanges {
+    /// The path before would have gone on working.
+    pub(crate) voluntary: u64,
+    /// It was dead.
+    pub(crate) forced: u64,
+}
+
 /// One reading of everything.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
@@ -20,6 +29,9 @@ pub(crate) struct Snapshot {
     pub(crate) stream_frames_dropped: u64,
     pub(crate) extra_ports: usize,
     pub(crate) port_mapped: bool,
+    pub(crate) peers_direct: usize,
+    pub(crate) peers_relayed: usize,
+    pub(crate) path_changes: PathChanges,
     pub(crate) node: Counters,
     pub(crate) io: IoCounters,
     pub(crate) quic_dropped: u64,
@@ -40,7 +52,7 @@ pub(crate) fn render(snapshot: &Snapshot) -> String {
 type Row = (&'static str, &'static str, u64);
 
 fn counters(snapshot: &Snapshot) -> Vec<Row> {
-    let Snapshot { node, io, quic_dropped, stream_frames_dropped, relay, .. } = snapshot;
+    let Snapshot { node, io, quic_dropped, stream_frames_dropped, path_changes, relay, .. } = snapshot;
     let mut rows = vec![
         ("rx_datagrams", "UDP datagrams of the data path received", node.rx_datagrams),
         ("rx_unknown", "Frames of no known kind, label or address", node.rx_unknown),
@@ -57,6 +69,8 @@ fn counters(snapshot: &Snapshot) -> Vec<Row> {
         ("tx_dropped", "UDP datagrams the kernel did not take", io.tx_dropped),
         ("inside_dropped", "Packets a TUN did not take", io.inside_dropped),
         ("quic_dropped", "QUIC datagrams dropped because of overload", *quic_dropped),
+        ("path_changes_voluntary", "Times traffic left a working path for a better one", path_changes.voluntary),
+        ("path_changes_forced", "Times traffic left a path that had died", path_changes.forced),
         ("stream_frames_dropped", "Frames that links over TCP were too slow for", *stream_frames_dropped),
     ];
     if let Some(relay) = relay {
@@ -65,6 +79,11 @@ fn counters(snapshot: &Snapshot) -> Vec<Row> {
             ("relay_forwarded_bytes", "Bytes forwarded for others", relay.forwarded_bytes),
             ("relay_dropped_frames", "Frames of no circuit", relay.dropped_frames),
             ("relay_quota_dropped_frames", "Frames over rate or quota", relay.quota_dropped_frames),
+            (
+                "relay_queue_dropped_frames",
+                "Frames that did not fit into the queue of their network",
+                relay.queue_dropped_frames,
+            ),
         ]);
     }
     rows
@@ -83,12 +102,19 @@ fn gauges(snapshot: &Snapshot) -> Vec<Row> {
             size(snapshot.links_by_stream),
         ),
         ("udp_ports_extra", "UDP ports open beside the main one", size(snapshot.extra_ports)),
+        ("peers_direct", "Peers sent to without a relay", size(snapshot.peers_direct)),
+        ("peers_relayed", "Peers sent to through relays", size(snapshot.peers_relayed)),
         ("port_mapped", "1 while the gateway maps a port to this node", u64::from(snapshot.port_mapped)),
     ];
     if let Some(relay) = &snapshot.relay {
         rows.extend([
             ("relay_bindings", "Nodes with a bound address", size(relay.bindings)),
             ("relay_circuits", "Circuits open", size(relay.circuits)),
+            (
+                "relay_mesh_links",
+                "Links to relays of the mesh that are up",
+                size(relay.mesh.iter().filter(|mesh| mesh.up).count()),
+            ),
             ("relay_networks", "Networks hosted", size(relay.networks.len())),
         ]);
     }
@@ -130,6 +156,9 @@ mod tests {
             stream_frames_dropped: 0,
             extra_ports: 0,
             port_mapped: true,
+            peers_direct: 3,
+            peers_relayed: 1,
+            path_changes: PathChanges { voluntary: 1, forced: 2 },
             node: Counters { rx_packets: 42, ..Counters::default() },
             io: IoCounters::default(),
             quic_dropped: 0,
@@ -139,6 +168,8 @@ mod tests {
         assert!(text.contains("netflow_rx_packets_total 42\n"), "{text}");
         assert!(text.contains("netflow_control_links 2\n"), "{text}");
         assert!(text.contains("netflow_control_links_stream 1\n"), "{text}");
+        assert!(text.contains("netflow_peers_direct 3\n"), "{text}");
+        assert!(text.contains("netflow_path_changes_forced_total 2\n"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
     }
 }

@@ -37,7 +37,8 @@ impl Daemon {
             Event::JoinFailed { error, .. } => tracing::warn!(%error, "the join failed"),
             Event::MemberAdmitted { node, .. } => tracing::info!(node = %short(&node), "admitted a member"),
             Event::PeerEstablished { node, .. } => tracing::debug!(node = %short(&node), "session established"),
-            Event::PathChanged { node, class, path, reason, .. } => {
+            Event::PathChanged { node, class, path, voluntary, reason, .. } => {
+                *(if voluntary { &mut self.path_changes.voluntary } else { &mut self.path_changes.forced }) += 1;
                 let path = crate::api::view::path_line(&path);
                 tracing::info!(node = %short(&node), class = class.name(), path, reason, "traffic takes another path");
             }

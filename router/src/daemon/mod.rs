@@ -30,7 +30,7 @@ use crate::exit::{Code, Failure};
 use crate::io::{Io, Ready};
 use crate::link::{LinkEvent, LinkManager};
 use crate::logging::LogControl;
-use crate::metrics;
+use crate::metrics::{self, PathChanges};
 use crate::networks::Networks;
 use crate::store::Store;
 use uplinks::{Mapping, Uplinks};
@@ -76,6 +76,7 @@ pub(crate) struct Daemon {
     active: Option<NetworkId>,
     /// Last known remote address of each link, to notice when QUIC follows a peer to a new one.
     link_addresses: BTreeMap<LinkId, (NodeId, std::net::SocketAddr)>,
+    path_changes: PathChanges,
     uplinks: Option<Uplinks>,
     mapping: Mapping,
     log: LogControl,

@@ -1,6 +1,6 @@
 //! What the daemon tells about itself: metrics and readiness.
 
-use netflow_overlay::node::{Carrier, NetworkStateInfo};
+use netflow_overlay::node::{Carrier, NetworkStateInfo, PathInfo};
 
 use super::Daemon;
 use crate::metrics::Snapshot;
@@ -10,7 +10,11 @@ impl Daemon {
         let networks = self.node.networks();
         let wanted = networks.iter().filter(|network| network.state == NetworkStateInfo::Up);
         let status = self.node.status(self.now());
+        let (peers_direct, peers_relayed) = self.peers_by_path();
         Snapshot {
+            peers_direct,
+            peers_relayed,
+            path_changes: self.path_changes,
             uptime_s: self.clock.mono_us() / 1_000_000,
             networks_wanted: wanted.count(),
             networks_up: networks.iter().filter(|network| self.networks.is_up(&network.network)).count(),
@@ -24,6 +28,15 @@ impl Daemon {
             quic_dropped: self.io.ports().quic_dropped(),
             relay: self.node.relay_status(),
         }
+    }
+
+    /// Peers that are sent to directly, and through relays.
+    fn peers_by_path(&self) -> (usize, usize) {
+        let networks = self.node.networks();
+        let peers = networks.iter().filter_map(|network| self.node.peers(self.now(), &network.network).ok()).flatten();
+        let paths = peers.filter_map(|peer| peer.path).collect::<Vec<_>>();
+        let direct = paths.iter().filter(|path| matches!(path, PathInfo::Direct { .. })).count();
+        (direct, paths.len() - direct)
     }
 
     /// Ready: every network that shall be up is up, and where relays are wanted at least one is linked.

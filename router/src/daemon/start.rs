@@ -81,6 +81,7 @@ pub(crate) async fn run(config: Config, config_path: PathBuf, log: LogControl) -
         waiting: Waiting::default(),
         active,
         link_addresses: Default::default(),
+        path_changes: Default::default(),
         uplinks: None,
         mapping: Mapping::start(),
         log,
