@@ -341,3 +341,18 @@ fn a_node_that_wants_no_direct_paths_tells_no_address_and_stays_reachable_throug
     pair.world.sims[a].node.as_mut().unwrap().set_direct(true);
     assert!(pair.until_direct(120 * SECOND).is_some(), "and finds them when it does");
 }
+
+#[test]
+fn lost_and_late_datagrams_delay_a_direct_path_and_do_not_prevent_it() {
+    for (seed, kinds) in
+        [[Kind::Home, Kind::Home], [Kind::Random, Kind::Public], [Kind::Open, Kind::Random]].into_iter().enumerate()
+    {
+        let mut pair = pair(30 + seed as u64, kinds);
+        pair.world.weather.loss_percent = 15;
+        pair.world.weather.jitter_us = 40 * MS;
+        let time = pair.until_direct(30 * SECOND);
+        println!("{kinds:?} with 15 % loss: {}", ms(time));
+        assert!(time.is_some());
+        pair.check_manners();
+    }
+}
