@@ -1,0 +1,20 @@
+//! The chain's network over libp2p (docs/spec/chain.md, "Network"): witness streams, gossip, discovery, sync.
+//!
+//! [`start`] makes one task that owns the swarm; [`NetCommand`] goes in, [`NetEvent`] comes out, both through bounded
+//! channels. What is decided there is pure and tested without a socket: [`announce`] (which peer is which witness), [`sync`]
+//! (whom to ask for which blocks) and [`wire`] (encodings).
+
+pub mod announce;
+mod behaviour;
+mod codec;
+mod outbox;
+mod streams;
+pub mod sync;
+mod task;
+pub mod wire;
+
+pub use announce::{AnnounceError, Announcement, Announcer};
+pub use task::{NetCommand, NetConfig, NetError, NetEvent, NetHandle, NetStatus, Ticket, Verdict, WitnessKey, start};
+pub use wire::{SnapshotInfo, SyncRequest, SyncResponse};
+
+pub use libp2p::{Multiaddr, PeerId};
