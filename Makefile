@@ -5,7 +5,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 LAB := target/release/netflow-lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-unit test-lab test-slow bench-failover bench-flood demo lab measure fuzz sim sim-chain bench-exec contracts-check audit clean-lab size
+.PHONY: help setup build test test-unit test-lab test-slow bench-failover bench-flood demo lab measure fuzz sim sim-chain bench-exec localnet crash-chain bench-chain clients-chain contracts-check audit clean-lab size
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,20 @@ sim-chain: setup ## Consensus in virtual time with SEEDS (default 200) random hi
 bench-exec: setup ## Chain execution: transfers/s on one core, memory at a million accounts, snapshot there and back
 	$(CARGO) run --release -p netchain-exec --example bench_exec
 	$(CARGO) run --release -p netchain-exec --example million_accounts
+
+localnet: setup ## A chain of WITNESSES (default 4) processes on this machine, with RPC and funded accounts (Ctrl-C ends it)
+	@bash scripts/localnet.sh
+
+crash-chain: setup ## Kill processes of a local chain under load, KILLS (default 20) times: same state, nothing acknowledged is lost
+	@$(CARGO) build -p netchaind --examples --bin netchaind
+	@$(CARGO) run -q -p netchaind --example crash -- --kills $(or $(KILLS),20) --witnesses $(or $(WITNESSES),4)
+
+bench-chain: setup ## Transfers a second of a local chain: RATE (default 2000), SECONDS_LONG (default 60), WITNESSES (default 4)
+	@$(CARGO) build --profile bench-chain -p netchaind --examples --bin netchaind
+	@$(CARGO) run -q --profile bench-chain -p netchaind --example load -- --rate $(or $(RATE),2000) --seconds $(or $(SECONDS_LONG),60) --witnesses $(or $(WITNESSES),4)
+
+clients-chain: setup ## What wallets and dapps do, with ethers, against a local chain; needs npm
+	@bash chain/rpc/clients/check.sh
 
 contracts-check: ## Rebuild the system contracts, compare them with the committed bytecode, run their tests; needs npm
 	@bash chain/contracts/check.sh

@@ -18,3 +18,10 @@ pub use task::{NetCommand, NetConfig, NetError, NetEvent, NetHandle, NetStatus, 
 pub use wire::{SnapshotInfo, SyncRequest, SyncResponse};
 
 pub use libp2p::{Multiaddr, PeerId};
+
+/// Peer id of an ed25519 secret; none when it is not 32 good bytes.
+#[must_use]
+pub fn peer_id(secret: &[u8; 32]) -> Option<String> {
+    let key = libp2p::identity::Keypair::ed25519_from_bytes(*secret).ok()?;
+    Some(PeerId::from(key.public()).to_string())
+}

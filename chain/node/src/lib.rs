@@ -1,3 +1,17 @@
 //! The chain daemon as a library: what `netchaind` is wired from (docs/spec/chain.md).
+//!
+//! Threads: consensus ([`engine`]) alone, with the chain it executes; everything else on tokio. What joins them are bounded
+//! queues, the store (readable from everywhere) and the mempool.
 
+pub mod chain;
+pub mod config;
+pub mod engine;
+pub mod init;
+pub mod keys;
 pub mod mempool;
+pub mod metrics;
+pub mod offline;
+pub mod reveal;
+pub mod service;
+pub mod txpool;
+pub mod wal_file;

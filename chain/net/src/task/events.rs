@@ -84,9 +84,14 @@ impl Task {
                 let from = number(&ticket.source);
                 // Old ones and those far ahead are of no use here; sync asks for what is missing.
                 let near = block.block.height() > self.tip.0 && block.block.height() <= self.tip.0 + 2;
-                let event = NetEvent::Block { from, block, ticket: Some(ticket.clone()) };
-                if !near || !self.tell(event) {
-                    self.verdict(&ticket, Verdict::Ignore);
+                let verdict = match near.then(|| self.witnesses.certified(&block)).flatten() {
+                    Some(true) => Verdict::Accept,
+                    Some(false) => Verdict::Reject,
+                    None => Verdict::Ignore,
+                };
+                self.verdict(&ticket, verdict);
+                if verdict == Verdict::Accept {
+                    self.tell(NetEvent::Block { from, block });
                 }
             }
             Ok(
@@ -152,7 +157,7 @@ impl Task {
             (Asked::Sync, _) => self.sync.failed(now, peer),
             (Asked::Node, Some(SyncResponse::Blocks(blocks))) => {
                 if let Some(Ok(Message::Block(block))) = blocks.first().map(|bytes| Message::decode(bytes)) {
-                    self.tell(NetEvent::Block { from: peer, block, ticket: None });
+                    self.tell(NetEvent::Block { from: peer, block });
                 }
             }
             (Asked::Node, response) => drop(self.tell(NetEvent::Response(peer, response))),

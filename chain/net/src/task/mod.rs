@@ -108,14 +108,13 @@ pub enum NetEvent {
         /// The message; its own signature is not checked yet.
         message: Message,
     },
-    /// A certified block, by gossip or by sync. Not verified.
+    /// A certified block, by gossip or by sync. Verified by the consumer: here only gossiped ones are, before they are
+    /// passed on.
     Block {
         /// The peer it came from.
         from: u64,
         /// The block.
         block: CertifiedBlock,
-        /// Set when it was gossiped and waits for a verdict.
-        ticket: Option<Ticket>,
     },
     /// Gossiped transactions, waiting for a verdict.
     Transactions(Ticket, Vec<Bytes>),

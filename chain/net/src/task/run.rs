@@ -152,7 +152,7 @@ impl Task {
                 }
             }
             NetCommand::Request(to, request) => self.request(to, request, Asked::Node),
-            NetCommand::Witnesses(sets) => self.witnesses.set(&sets),
+            NetCommand::Witnesses(sets) => self.witnesses.set(sets),
             NetCommand::Tip(height, hash) => {
                 self.tip = (height, hash);
                 let now = self.now_us();
@@ -228,7 +228,7 @@ impl Task {
         // Half of the queue stays free for votes.
         while self.events.capacity() > self.events.max_capacity() / 2 {
             let Some((from, block)) = self.sync.poll_block() else { return };
-            self.tell(NetEvent::Block { from, block, ticket: None });
+            self.tell(NetEvent::Block { from, block });
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use alloy_primitives::{Address, Bytes};
 use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol};
 use libp2p_stream::Control;
-use netchain_consensus::Message;
+use netchain_consensus::{CertifiedBlock, Message};
 use netchain_types::{ChainDomain, WitnessSet};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -38,6 +38,7 @@ pub(super) struct Witnesses {
     control: Control,
     protocol: StreamProtocol,
     own: Option<Announcement>,
+    sets: Vec<WitnessSet>,
     out: BTreeMap<PeerId, Outbox>,
     inward: BTreeMap<PeerId, AbortHandle>,
     hello_sender: mpsc::Sender<Hello>,
@@ -61,6 +62,7 @@ impl Witnesses {
             control,
             protocol,
             own: None,
+            sets: Vec::new(),
             out: BTreeMap::new(),
             inward: BTreeMap::new(),
             hello_sender,
@@ -68,8 +70,9 @@ impl Witnesses {
         }
     }
 
-    pub(super) fn set(&mut self, sets: &[WitnessSet]) {
-        self.announcer.set_witnesses(sets);
+    pub(super) fn set(&mut self, sets: Vec<WitnessSet>) {
+        self.announcer.set_witnesses(&sets);
+        self.sets = sets;
         let known: Vec<PeerId> = self.announcer.known().filter_map(|it| PeerId::from_bytes(&it.peer).ok()).collect();
         // Who left the sets is no longer heard.
         self.out.retain(|peer, _| known.contains(peer));
@@ -80,6 +83,14 @@ impl Witnesses {
             }
             stays
         });
+    }
+
+    /// Whether a block's certificate is good; none when it is of a set that is not known here.
+    pub(super) fn certified(&self, it: &CertifiedBlock) -> Option<bool> {
+        let hash = it.block.extra().validators_hash;
+        let set = self.sets.iter().find(|set| set.hash() == hash)?;
+        let same = it.certificate.height == it.block.height() && it.certificate.block_hash == it.block.hash();
+        Some(same && it.certificate.verify(&self.chain, set).is_ok())
     }
 
     fn is_witness(&self) -> bool {

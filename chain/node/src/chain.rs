@@ -1,0 +1,348 @@
+//! The chain as consensus sees it: executor, store and mempool behind [`Application`].
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256, Bytes};
+use netchain_consensus::block::{MAX_BLOCK_BYTES, MAX_BLOCK_EVIDENCE};
+use netchain_consensus::{Application, Block, BlockParts, CertifiedBlock, Draft, Evidence, Invalid, Tip};
+use netchain_exec::witness::read_witness_set;
+use netchain_exec::{BlockContext, Candidates, ExecutedBlock, Executor, SignedTransaction, Verdict, order_after};
+use netchain_exec::{ExecError, roots_of_body};
+use netchain_state::{Account, State, StateChanges, StateError, StateUpdate, TablesState};
+use netchain_store::{BlockBytes, NewBlock, Store, StoreError, transactions_of};
+use netchain_types::header::with_extra;
+use netchain_types::{Certificate, ChainDomain, ConsensusExtra, Header, ProposerOrder, WitnessSet, next_mix};
+use tokio::sync::broadcast;
+
+use crate::reveal::{RevealKey, verify_reveal};
+use crate::txpool::TxPool;
+
+/// Bytes of a block's body: the rest of [`MAX_BLOCK_BYTES`] holds header, certificate and evidence of at most 7 KB, and the
+/// message around it.
+const MAX_BODY_BYTES: usize = MAX_BLOCK_BYTES - (64 << 10);
+
+/// What came of the block that was executed last, kept until it is committed: a block is executed once, not three times.
+struct Done {
+    hash: B256,
+    executed: ExecutedBlock,
+    update: StateUpdate,
+}
+
+/// Why the chain cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainError {
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The state holds no witness set, or the set that voted on the tip is not known.
+    #[error("the state names no witnesses: {0}")]
+    Witnesses(String),
+    /// The headers do not tell who makes the next block.
+    #[error("the order of creators cannot be derived: headers are missing")]
+    Order,
+}
+
+/// Execution, store and mempool of one chain.
+pub struct Chain {
+    store: Store,
+    executor: Executor,
+    domain: ChainDomain,
+    pool: Arc<TxPool>,
+    reveal: Option<RevealKey>,
+    heads: broadcast::Sender<u64>,
+    tip: Tip,
+    header: Header,
+    done: Option<Done>,
+}
+
+impl Chain {
+    /// Opens the chain at the store's tip. `heads` hears of every committed height.
+    ///
+    /// # Errors
+    /// See [`ChainError`].
+    pub fn open(
+        store: Store,
+        executor: Executor,
+        domain: ChainDomain,
+        pool: Arc<TxPool>,
+        reveal: Option<RevealKey>,
+        heads: broadcast::Sender<u64>,
+    ) -> Result<Self, ChainError> {
+        let height = store.tip().ok_or(StoreError::Empty)?.height;
+        let header = store.header(height)?.ok_or(StoreError::Corrupt("the header of the tip is missing"))?;
+        let next = witnesses(&TablesState(&store.latest()), &executor)?;
+        let extra = header.check().map_err(|_| StoreError::Corrupt("the header of the tip is not readable"))?;
+        let voted = if extra.validators_hash == next.hash() {
+            next.clone()
+        } else {
+            witnesses(&store.state_at(height.saturating_sub(1))?, &executor)?
+        };
+        let tip = tip_of(&store, &header, voted, next)?;
+        Ok(Self { store, executor, domain, pool, reveal, heads, tip, header, done: None })
+    }
+
+    /// The store.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn context(&self, block: &Block) -> BlockContext {
+        let bitmap = block.last_commit().map_or(0, Certificate::bitmap);
+        BlockContext::of(block.header(), block.extra(), bitmap, evidence_bytes(block.evidence()))
+    }
+
+    /// Executes a block on the tip; the result is kept for its commit.
+    fn execute(&mut self, block: &Block) -> Result<(), Invalid> {
+        if self.done.as_ref().is_some_and(|done| done.hash == block.hash()) {
+            return Ok(());
+        }
+        let (header, extra) = (block.header(), block.extra());
+        let seat = self.tip.next.seats().iter().find(|seat| seat.account == header.beneficiary);
+        let key = seat.map(|seat| seat.reveal_key).ok_or(Invalid("creator"))?;
+        if header.mix_hash != next_mix(&self.header.mix_hash, &extra.reveal) {
+            return Err(Invalid("randomness"));
+        }
+        if !verify_reveal(&key, &self.domain, header.number, &extra.reveal) {
+            return Err(Invalid("reveal"));
+        }
+        let transactions = self.transactions(block)?;
+        let context = self.context(block);
+        let latest = self.store.latest();
+        let executed =
+            self.executor.execute(TablesState(&latest), &context, &transactions).map_err(|error| refused(&error))?;
+        self.executor.check(header, &self.header, &executed).map_err(|error| refused(&error))?;
+        let update = self.store.prepare(&executed.changes).map_err(|_| Invalid("the state cannot be read here"))?;
+        if update.root != header.state_root {
+            return Err(Invalid("state root"));
+        }
+        let next = self.set_after(&executed.changes).map_err(|_| Invalid("it leaves no witness set"))?;
+        if next.hash() != extra.next_validators_hash {
+            return Err(Invalid("next witness set"));
+        }
+        self.done = Some(Done { hash: block.hash(), executed, update });
+        Ok(())
+    }
+
+    /// The block's transactions; those that wait here too are not recovered again.
+    fn transactions(&self, block: &Block) -> Result<Vec<SignedTransaction>, Invalid> {
+        let raws = transactions_of(block.body()).map_err(|_| Invalid("body"))?;
+        let hashes: Vec<B256> = raws.iter().map(alloy_primitives::keccak256).collect();
+        let last = raws.len().saturating_sub(1);
+        let read = |(index, (known, raw)): (usize, (Option<SignedTransaction>, &Bytes))| match known {
+            Some(known) => Ok(known),
+            None if index == last => SignedTransaction::decode_any(raw, self.domain.chain_id),
+            None => SignedTransaction::decode(raw, self.domain.chain_id),
+        };
+        let known = self.pool.get_all(&hashes);
+        let all: Result<Vec<_>, _> = known.into_iter().zip(&raws).enumerate().map(read).collect();
+        all.map_err(|_| Invalid("a transaction is none"))
+    }
+
+    /// The set that votes on the block after one that changes this.
+    fn set_after(&self, changes: &StateChanges) -> Result<WitnessSet, ChainError> {
+        let latest = self.store.latest();
+        witnesses(&Changed { below: TablesState(&latest), changes }, &self.executor)
+    }
+
+    fn build(&mut self, draft: &Draft<'_>) -> Option<Block> {
+        let reveal = self.reveal.as_ref()?.reveal(&self.domain, self.tip.height + 1);
+        let last_commit: Vec<Certificate> = draft.last_commit.cloned().into_iter().collect();
+        let evidence: Vec<Evidence> = draft.evidence.iter().take(MAX_BLOCK_EVIDENCE).cloned().collect();
+        let mut header = Header {
+            parent_hash: self.tip.hash,
+            beneficiary: draft.creator,
+            number: self.tip.height + 1,
+            timestamp: draft.now.unix_s.max(self.tip.timestamp + 1),
+            mix_hash: next_mix(&self.header.mix_hash, &reveal),
+            base_fee_per_gas: self.executor.params().next_base_fee(&self.header),
+            ..Header::blank()
+        };
+        let mut extra = ConsensusExtra {
+            round: draft.round,
+            shuffle_round: self.tip.order.shuffle_round,
+            slot: self.tip.order.slot,
+            reveal: Bytes::copy_from_slice(&reveal),
+            last_commit_hash: last_commit.first().map_or(B256::ZERO, Certificate::hash),
+            validators_hash: self.tip.next.hash(),
+            next_validators_hash: B256::ZERO,
+        };
+        let bitmap = last_commit.first().map_or(0, Certificate::bitmap);
+        let context = BlockContext::of(&header, &extra, bitmap, evidence_bytes(&evidence));
+        let user_gas = self.executor.params().user_gas();
+        // Gas limits are not gas used: what is offered may add up to several blocks.
+        let best = self.pool.best(user_gas.saturating_mul(4), MAX_BODY_BYTES);
+        let mut offer = Offer { best: best.into_iter(), pool: &self.pool, skipped: BTreeSet::new() };
+        let latest = self.store.latest();
+        let executed = self.executor.build(TablesState(&latest), &context, &mut offer, MAX_BODY_BYTES);
+        let executed = executed.map_err(|error| tracing::error!(%error, "no block can be built")).ok()?;
+        let update = self.store.prepare(&executed.changes).ok()?;
+        executed.fill(&mut header, self.executor.params().gas_limit, update.root);
+        extra.next_validators_hash = self.set_after(&executed.changes).ok()?.hash();
+        let body = executed.body();
+        let block = Block::new(BlockParts { header: with_extra(header, &extra), last_commit, evidence, body }).ok()?;
+        self.done = Some(Done { hash: block.hash(), executed, update });
+        Some(block)
+    }
+
+    fn keep(&mut self, block: &Block, certificate: &Certificate) -> Result<(), Invalid> {
+        self.execute(block)?;
+        let failed = |error: StoreError| {
+            tracing::error!(%error, height = block.height(), "a final block cannot be kept");
+            Invalid("the store failed")
+        };
+        let Some(Done { executed, update, .. }) = self.done.take() else { return Err(Invalid("not executed")) };
+        let new = NewBlock {
+            block: BlockBytes::new(block.encode().into()).map_err(failed)?,
+            receipts: executed.receipt_bytes(),
+            certificate: certificate.encode().into(),
+            notes: Bytes::new(),
+        };
+        self.store.commit(&new, &update).map_err(failed)?;
+        let next = witnesses(&TablesState(&self.store.latest()), &self.executor).map_err(|_| Invalid("witness set"))?;
+        let voted = std::mem::replace(&mut self.tip.next, next.clone());
+        self.header = block.header().clone();
+        self.tip = tip_of(&self.store, &self.header, voted, next).map_err(|_| Invalid("order of creators"))?;
+        self.pool.block(&executed.changes, u128::from(self.executor.params().next_base_fee(&self.header)));
+        // Nobody listening is no failure.
+        let _ = self.heads.send(block.height());
+        Ok(())
+    }
+}
+
+impl Application for Chain {
+    fn tip(&self) -> Tip {
+        self.tip.clone()
+    }
+
+    fn propose(&mut self, draft: &Draft<'_>) -> Option<Block> {
+        self.build(draft)
+    }
+
+    fn binds(&self, block: &Block) -> bool {
+        if roots_of_body(block.body()) != Some(block.header().transactions_root) {
+            return false;
+        }
+        // Evidence and certificate are committed to by the system transaction, the last of the body.
+        let system = self.executor.system_transaction(&self.context(block));
+        let last = transactions_of(block.body()).ok().and_then(|raws| raws.last().cloned());
+        system.is_ok_and(|system| last.as_ref() == Some(system.bytes()))
+    }
+
+    fn validate(&mut self, block: &Block) -> Result<(), Invalid> {
+        let result = self.execute(block);
+        if let Err(Invalid(why)) = result {
+            tracing::warn!(why, height = block.height(), hash = %block.hash(), "a block is invalid");
+        }
+        result
+    }
+
+    fn commit(&mut self, block: &Block, certificate: &Certificate) -> Result<(), Invalid> {
+        self.keep(block, certificate)
+    }
+
+    fn certified(&self, height: u64) -> Option<CertifiedBlock> {
+        certified(&self.store, height)
+    }
+}
+
+/// A committed block with its certificate; none when it is not kept, and for the genesis.
+#[must_use]
+pub fn certified(store: &Store, height: u64) -> Option<CertifiedBlock> {
+    let block = store.block(height).ok()??;
+    let certificate = store.certificate(height).ok()??;
+    Some(CertifiedBlock {
+        block: Block::decode(&block.bytes).ok()?,
+        certificate: Certificate::decode(&certificate).ok()?,
+    })
+}
+
+/// The pool's transactions on their way into a block.
+struct Offer<'a> {
+    best: std::vec::IntoIter<SignedTransaction>,
+    pool: &'a TxPool,
+    /// Senders whose turn ended: one of theirs did not fit or was not valid.
+    skipped: BTreeSet<Address>,
+}
+
+impl Candidates for Offer<'_> {
+    fn next(&mut self, gas_left: u64) -> Option<SignedTransaction> {
+        // Cheaper than the cheapest transaction: nothing more fits.
+        if gas_left < 21_000 {
+            return None;
+        }
+        let skipped = &self.skipped;
+        self.best.find(|tx| !skipped.contains(&tx.sender()))
+    }
+
+    fn done(&mut self, transaction: &SignedTransaction, verdict: &Verdict) {
+        match verdict {
+            Verdict::Taken => {}
+            Verdict::NoRoom => _ = self.skipped.insert(transaction.sender()),
+            Verdict::Invalid(why) => {
+                tracing::debug!(hash = %transaction.hash(), why, "a waiting transaction is not valid any more");
+                _ = self.skipped.insert(transaction.sender());
+                self.pool.remove(&transaction.hash());
+            }
+        }
+    }
+}
+
+/// A state with a block's changes on top: who votes next is read from it before it is committed.
+struct Changed<'a, S> {
+    below: S,
+    changes: &'a StateChanges,
+}
+
+impl<S: State> State for Changed<'_, S> {
+    fn account(&self, address: &Address) -> Result<Option<Account>, StateError> {
+        self.changes.accounts.get(address).map_or_else(|| self.below.account(address), |change| Ok(change.account))
+    }
+
+    fn storage(&self, address: &Address, slot: &alloy_primitives::U256) -> Result<alloy_primitives::U256, StateError> {
+        let change = self.changes.accounts.get(address);
+        match change.and_then(|change| change.storage.get(slot)) {
+            Some(value) => Ok(*value),
+            None if change.is_some_and(|change| change.wiped) => Ok(alloy_primitives::U256::ZERO),
+            None => self.below.storage(address, slot),
+        }
+    }
+
+    fn code(&self, hash: &B256) -> Result<Bytes, StateError> {
+        self.changes.codes.get(hash).map_or_else(|| self.below.code(hash), |code| Ok(code.clone()))
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, StateError> {
+        self.below.block_hash(number)
+    }
+}
+
+fn witnesses<S: State>(state: &S, executor: &Executor) -> Result<WitnessSet, ChainError> {
+    let contract = executor.params().witness_contract;
+    read_witness_set(state, &contract).map_err(|error| ChainError::Witnesses(error.to_string()))
+}
+
+fn tip_of(store: &Store, header: &Header, voted: WitnessSet, next: WitnessSet) -> Result<Tip, ChainError> {
+    let seats = u8::try_from(next.len()).unwrap_or(u8::MAX);
+    let older = |height| store.header(height).ok().flatten();
+    let order: ProposerOrder = order_after(header, seats, &older).ok_or(ChainError::Order)?;
+    Ok(Tip { height: header.number, hash: header.hash(), timestamp: header.timestamp, voted, next, order })
+}
+
+fn evidence_bytes(evidence: &[Evidence]) -> Bytes {
+    let mut bytes = Vec::new();
+    alloy_rlp::encode_list(evidence, &mut bytes);
+    bytes.into()
+}
+
+fn refused(error: &ExecError) -> Invalid {
+    tracing::warn!(%error, "a block is refused");
+    match error {
+        ExecError::Read(_) => Invalid("the state cannot be read here"),
+        ExecError::Transaction { .. } | ExecError::Decode(_) | ExecError::Gas(_) => Invalid("transaction"),
+        ExecError::System | ExecError::SystemFailed => Invalid("system transaction"),
+        ExecError::Evm(_) => Invalid("execution"),
+        ExecError::Header(field) => Invalid(field),
+    }
+}

@@ -1,0 +1,185 @@
+//! `netchaind.toml`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Longest configuration file.
+const MAX_CONFIG_BYTES: u64 = 1 << 20;
+
+/// The whole file. Every key has a default; unknown ones are refused.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NodeConfig {
+    /// Peers.
+    pub net: NetSection,
+    /// JSON-RPC.
+    pub rpc: RpcSection,
+    /// State and blocks.
+    pub store: StoreSection,
+    /// Waiting transactions.
+    pub mempool: MempoolSection,
+    /// Consensus.
+    pub consensus: ConsensusSection,
+    /// Metrics.
+    pub metrics: MetricsSection,
+}
+
+/// `[net]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NetSection {
+    /// Multiaddresses to listen on.
+    pub listen: Vec<String>,
+    /// Multiaddresses others reach this node at.
+    pub external: Vec<String>,
+    /// Multiaddresses of nodes to begin with, each ending in `/p2p/<peer id>`.
+    pub bootnodes: Vec<String>,
+}
+
+impl Default for NetSection {
+    fn default() -> Self {
+        let listen = ["/ip4/0.0.0.0/udp/30700/quic-v1", "/ip4/0.0.0.0/tcp/30700"];
+        Self { listen: listen.map(str::to_owned).to_vec(), external: Vec::new(), bootnodes: Vec::new() }
+    }
+}
+
+/// `[rpc]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RpcSection {
+    /// Address of HTTP and WebSocket; left out: no RPC.
+    pub listen: Option<SocketAddr>,
+    /// Connections at a time.
+    pub max_connections: u32,
+    /// Most gas of one call.
+    pub gas_cap: u64,
+    /// Most blocks one `eth_getLogs` looks at.
+    pub max_log_blocks: u64,
+}
+
+impl Default for RpcSection {
+    fn default() -> Self {
+        Self {
+            listen: Some(([127, 0, 0, 1], 8545).into()),
+            max_connections: 256,
+            gas_cap: 50_000_000,
+            max_log_blocks: 10_000,
+        }
+    }
+}
+
+/// `[store]`
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreSection {
+    /// Keep the state of all heights instead of 42 hours.
+    pub archive: bool,
+}
+
+/// `[mempool]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MempoolSection {
+    /// Most transactions.
+    pub transactions: usize,
+    /// Most bytes.
+    pub bytes: usize,
+}
+
+impl Default for MempoolSection {
+    fn default() -> Self {
+        let limits = crate::mempool::Limits::default();
+        Self { transactions: limits.transactions, bytes: limits.bytes }
+    }
+}
+
+/// `[consensus]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConsensusSection {
+    /// Milliseconds from block to block. 3,000 on the real chains: the economy counts blocks.
+    pub block_ms: u64,
+}
+
+impl Default for ConsensusSection {
+    fn default() -> Self {
+        Self { block_ms: netchain_consensus::Timing::default().block_us / 1_000 }
+    }
+}
+
+/// `[metrics]`
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsSection {
+    /// Address of the Prometheus text page; left out: none.
+    pub listen: Option<SocketAddr>,
+}
+
+/// Files of a node's folder.
+#[derive(Clone, Debug)]
+pub struct Layout(pub PathBuf);
+
+impl Layout {
+    /// Configuration.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.0.join("netchaind.toml")
+    }
+    /// Genesis file.
+    #[must_use]
+    pub fn genesis(&self) -> PathBuf {
+        self.0.join("genesis.json")
+    }
+    /// Database.
+    #[must_use]
+    pub fn db(&self) -> PathBuf {
+        self.0.join("db")
+    }
+    /// Log of consensus.
+    #[must_use]
+    pub fn wal(&self) -> PathBuf {
+        self.0.join("consensus.wal")
+    }
+    /// Journal of transactions.
+    #[must_use]
+    pub fn journal(&self) -> PathBuf {
+        self.0.join("transactions.journal")
+    }
+    /// Secret of the libp2p identity.
+    #[must_use]
+    pub fn node_key(&self) -> PathBuf {
+        self.0.join("node.key")
+    }
+    /// Keys of a witness.
+    #[must_use]
+    pub fn witness_key(&self) -> PathBuf {
+        self.0.join("witness.key")
+    }
+    /// Lock of the running process.
+    #[must_use]
+    pub fn lock(&self) -> PathBuf {
+        self.0.join("lock")
+    }
+}
+
+/// Reads a configuration file; a missing one is all defaults.
+///
+/// # Errors
+/// Not readable, too long, or not this format.
+pub fn load(path: &Path) -> anyhow::Result<NodeConfig> {
+    use anyhow::Context as _;
+    let length = match std::fs::metadata(path) {
+        Ok(metadata) => metadata.len(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(NodeConfig::default()),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    anyhow::ensure!(length <= MAX_CONFIG_BYTES, "{} is longer than 1 MiB", path.display());
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let config: NodeConfig = toml::from_str(&text)
+        .with_context(|| format!("{} is not acceptable; see docs/spec/chain.md", path.display()))?;
+    // Timestamps are whole seconds and ascend: faster blocks would run into the future.
+    anyhow::ensure!(config.consensus.block_ms >= 1_000, "consensus.block_ms is below 1000");
+    Ok(config)
+}

@@ -1,0 +1,104 @@
+//! `nfc_*`: certificates and witnesses, which Ethereum has not; and `ots_*` for block explorers.
+
+use alloy_eips::BlockId;
+use alloy_primitives::{Address, B256, Bytes, FixedBytes, U64};
+use netchain_exec::witness::read_witness_set;
+use netchain_types::Certificate;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::RpcContext;
+use crate::error::{INTERNAL, RpcResult, error, store_error};
+
+/// A block's proof of finality, and what a light client needs with it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CertificateView {
+    height: U64,
+    round: U64,
+    block_hash: B256,
+    /// RLP of the header: the light client hashes it.
+    header: Bytes,
+    /// RLP of the certificate.
+    certificate: Bytes,
+    signers: Vec<SignerView>,
+}
+
+#[derive(Serialize)]
+struct SignerView {
+    seat: u8,
+    account: Address,
+    signature: FixedBytes<64>,
+}
+
+/// One seat.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct WitnessView {
+    seat: usize,
+    account: Address,
+    vote_key: B256,
+    reveal_key: FixedBytes<48>,
+}
+
+impl RpcContext {
+    pub(crate) fn certificate(&self, id: Option<BlockId>) -> RpcResult<Option<CertificateView>> {
+        let height = self.height(id)?;
+        let Some(bytes) = self.store.certificate(height).map_err(store_error)?.filter(|bytes| !bytes.is_empty()) else {
+            return Ok(None);
+        };
+        let bad = |_| error(INTERNAL, "a stored certificate is not readable");
+        let certificate = Certificate::decode(&bytes).map_err(bad)?;
+        // The set that voted stands in the state before the block.
+        let before = self.store.state_at(height.saturating_sub(1)).map_err(store_error)?;
+        let set = read_witness_set(&before, &self.executor.params().witness_contract)
+            .map_err(|failed| error(INTERNAL, failed.to_string()))?;
+        let signer = |it: &netchain_types::CommitSignature| SignerView {
+            seat: it.seat,
+            account: set.seats().get(usize::from(it.seat)).map_or(Address::ZERO, |seat| seat.account),
+            signature: FixedBytes(it.signature),
+        };
+        Ok(Some(CertificateView {
+            height: U64::from(height),
+            round: U64::from(certificate.round),
+            block_hash: certificate.block_hash,
+            header: alloy_rlp::encode(self.header(height)?).into(),
+            signers: certificate.signatures.iter().map(signer).collect(),
+            certificate: bytes,
+        }))
+    }
+
+    /// The set that votes on the block after this one.
+    pub(crate) fn witnesses(&self, id: Option<BlockId>) -> RpcResult<Vec<WitnessView>> {
+        let set = read_witness_set(&self.state(id)?, &self.executor.params().witness_contract)
+            .map_err(|failed| error(INTERNAL, failed.to_string()))?;
+        let view = |(seat, it): (usize, &netchain_types::Witness)| WitnessView {
+            seat,
+            account: it.account,
+            vote_key: B256::from(it.vote_key),
+            reveal_key: FixedBytes(it.reveal_key),
+        };
+        Ok(set.seats().iter().enumerate().map(view).collect())
+    }
+
+    /// `ots_getBlockDetails`: the block without transactions, and its fees.
+    pub(crate) fn ots_block(&self, id: BlockId) -> RpcResult<Option<Value>> {
+        let Some(read) = self.read_id(id)? else { return Ok(None) };
+        let receipts = self.receipts(&read)?;
+        let fees: u128 = receipts.iter().map(|it| it.effective_gas_price.saturating_mul(u128::from(it.gas_used))).sum();
+        let mut block =
+            serde_json::to_value(self.rpc_block(&read, false)).map_err(|failed| error(INTERNAL, failed.to_string()))?;
+        if let Some(fields) = block.as_object_mut() {
+            fields.remove("transactions");
+            fields.insert("transactionCount".to_owned(), json!(U64::from(read.transactions.len())));
+        }
+        let zero = U64::ZERO;
+        let issuance = json!({ "blockReward": zero, "uncleReward": zero, "issuance": zero });
+        Ok(Some(json!({ "block": block, "issuance": issuance, "totalFees": format!("{fees:#x}") })))
+    }
+
+    /// `ots_hasCode`.
+    pub(crate) fn has_code(&self, address: &Address, id: Option<BlockId>) -> RpcResult<bool> {
+        Ok(!self.code(address, id)?.is_empty())
+    }
+}

@@ -1,0 +1,3 @@
+// the chain id of the genesis file
+>> {"jsonrpc":"2.0","id":1,"method":"eth_chainId"}
+<< {"jsonrpc":"2.0","id":1,"result":"0x1c84"}
