@@ -188,6 +188,21 @@ fn two_quiet_ends_do_not_keep_probing_each_other() {
 }
 
 #[test]
+fn after_an_idle_time_packets_pass_at_once_and_the_direct_path_is_proved_anew() {
+    let (mut world, _, [a, b], network) = direct_pair(34);
+    let before = in_use(&world, a, b, network);
+    world.run(280 * SECOND);
+    world.send(a, b, network, b"after a pause");
+    assert!(!in_use(&world, a, b, network).is_direct(), "nothing relies on an old NAT mapping");
+    assert!(world.run_until(SECOND, |world| world.received(b, network).contains(&b"after a pause".to_vec())));
+    for _ in 0..10 {
+        world.send(a, b, network, b"x");
+        world.run(50 * MS);
+    }
+    assert_eq!(in_use(&world, a, b, network), before);
+}
+
+#[test]
 fn what_the_system_cannot_send_is_left_at_once() {
     let (mut world, _, [a, b], network) = direct_pair(26);
     gaps(&mut world, [a, b], network, SECOND);

@@ -327,10 +327,10 @@ mod tests {
                 assert!(clamp_mss(&mut lowered, 1_212));
                 let parsed = SlicedPacket::from_ip(&lowered).unwrap();
                 let Some(TransportSlice::Tcp(tcp)) = parsed.transport else { panic!("not TCP") };
-                let mss = tcp.options_iterator().filter_map(Result::ok).find_map(|option| match option {
-                    MaximumSegmentSize(mss) => Some(mss),
-                    _ => None,
-                });
+                let mss = tcp
+                    .options_iterator()
+                    .filter_map(Result::ok)
+                    .find_map(|option| if let MaximumSegmentSize(mss) = option { Some(mss) } else { None });
                 assert_eq!(mss, Some(if is_v4 { 1_172 } else { 1_152 }));
                 let expected = if is_v4 {
                     tcp.to_header().calc_checksum_ipv4_raw([10, 0, 0, 1], [10, 0, 0, 2], &[])

@@ -206,7 +206,7 @@ impl Peer {
 
     /// Direct paths dead for so long that the peer must be looked for anew.
     pub(super) fn lost_direct(&self, now: Now) -> Vec<PathKey> {
-        let is_lost = |path: &Path| path.is_dead() && now.since(path.life.heard_us()) >= FORGET_DIRECT_US;
+        let is_lost = |path: &Path| path.life.died_us().is_some_and(|died| now.since(died) >= FORGET_DIRECT_US);
         self.paths.iter().filter(|(key, path)| key.is_direct() && is_lost(path)).map(|(key, _)| *key).collect()
     }
 

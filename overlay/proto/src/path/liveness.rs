@@ -59,6 +59,7 @@ pub struct Liveness {
     tries: u8,
     next_us: Option<u64>,
     heard_us: u64,
+    died_us: Option<u64>,
 }
 
 impl Liveness {
@@ -75,6 +76,7 @@ impl Liveness {
             tries: 0,
             next_us: None,
             heard_us: now.mono_us,
+            died_us: None,
         }
     }
 
@@ -99,6 +101,12 @@ impl Liveness {
     #[must_use]
     pub const fn heard_us(&self) -> u64 {
         self.heard_us
+    }
+
+    /// When it died, while it is dead.
+    #[must_use]
+    pub const fn died_us(&self) -> Option<u64> {
+        self.died_us
     }
 
     /// A frame was sent. `true`: a deadline was set.
@@ -244,6 +252,7 @@ impl Liveness {
             tries: 0,
             next_us: Some(now.mono_us),
             heard_us: self.heard_us,
+            died_us: Some(now.mono_us),
         };
     }
 }
