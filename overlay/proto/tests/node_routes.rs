@@ -261,3 +261,50 @@ fn pitfall_16_the_mesh_tells_changes_and_not_itself_over_and_over() {
     assert!(world.messages.len() <= 20 * 6 * 30 * 3 / 2, "{} messages", world.messages.len());
     println!("a mesh of six: {} control bytes a minute and relay", bytes / 6 / 10);
 }
+
+/// Pitfall of every shared uplink: one network floods ten times what there is, the other asks for less than its half.
+#[test]
+fn a_full_uplink_is_shared_between_networks_whatever_they_offer() {
+    let mut world = World::new(51);
+    let relay = world.add("cn", Tier::Central, &[]);
+    let pairs: Vec<(Id, Id, NetworkId)> = ["loud", "quiet"]
+        .map(|name| {
+            let a = world.add(&format!("{name}-a"), Tier::Edge, &[relay]);
+            let b = world.add(&format!("{name}-b"), Tier::Edge, &[]);
+            let network = world.create(a, name);
+            world.admit(a, network, b);
+            assert!(world.reaches(a, b, network, 5 * SECOND));
+            (a, b, network)
+        })
+        .to_vec();
+    // Sizes of paths are searched for at first.
+    world.run(20 * SECOND);
+    let mut config = world.sims[relay].relay.clone().unwrap();
+    config.rate_bps = Some(2_000_000);
+    let now = world.now;
+    world.node(relay).set_relay_config(now, Some(config));
+    world.perform(relay);
+    let [(loud_a, loud_b, loud), (quiet_a, quiet_b, quiet)] = pairs[..] else { panic!("two pairs") };
+    let before = world.received(loud_b, loud).len();
+    let mut sent: Vec<Vec<u8>> = Vec::new();
+    for step in 0..5_000u64 {
+        let mut payload = vec![0; 1_000];
+        payload[..8].copy_from_slice(&step.to_le_bytes());
+        world.send(loud_a, loud_b, loud, &payload);
+        if step.is_multiple_of(11) {
+            world.send(quiet_a, quiet_b, quiet, &payload);
+            sent.push(payload);
+        }
+        world.run(800);
+    }
+    world.run(SECOND);
+    let arrived: Vec<Vec<u8>> =
+        world.received(quiet_b, quiet).into_iter().filter(|payload| payload.len() == 1_000).collect();
+    assert!(arrived.len() * 100 >= sent.len() * 97, "{} of {} arrived", arrived.len(), sent.len());
+    assert!(arrived.is_sorted_by_key(|payload| u64::from_le_bytes(payload[..8].try_into().unwrap())), "reordered");
+    // Four seconds of 250 kB/s, less what the other network had.
+    let loud_got = world.received(loud_b, loud).len() - before;
+    assert!((350..=700).contains(&loud_got), "{loud_got} packets of the loud network");
+    let status = world.sims[relay].node.as_ref().unwrap().relay_status().unwrap();
+    assert!(status.queue_dropped_frames > 3_000 && status.queued_frames == 0);
+}

@@ -103,7 +103,29 @@ impl RelayServer {
             }
             ControlMessage::CircuitExtended { circuit, label, epoch } => self.extended(from, &circuit, (label, epoch)),
             ControlMessage::CircuitRelease { circuit, reason } => self.released(from, &circuit, reason),
-            _ => {}
+            // Everything else is between a relay and its clients.
+            ControlMessage::Hello { .. }
+            | ControlMessage::Attach { .. }
+            | ControlMessage::Attached { .. }
+            | ControlMessage::LogHeads { .. }
+            | ControlMessage::LogPull { .. }
+            | ControlMessage::LogEntries { .. }
+            | ControlMessage::Publish { .. }
+            | ControlMessage::JoinRequest { .. }
+            | ControlMessage::JoinPending { .. }
+            | ControlMessage::JoinRefused { .. }
+            | ControlMessage::BindRequest
+            | ControlMessage::BindTicket { .. }
+            | ControlMessage::CircuitOpen { .. }
+            | ControlMessage::CircuitOpened { .. }
+            | ControlMessage::CircuitClosed { .. }
+            | ControlMessage::Refused { .. }
+            | ControlMessage::Ping { .. }
+            | ControlMessage::Pong { .. }
+            | ControlMessage::ProbeMe { .. }
+            | ControlMessage::MeshHello
+            | ControlMessage::PathQuery { .. }
+            | ControlMessage::PathAnswer { .. } => {}
         }
     }
 
