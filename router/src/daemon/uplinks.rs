@@ -73,7 +73,7 @@ impl Daemon {
     pub(super) fn set_uplinks(&mut self, mut uplinks: Uplinks) {
         let ours = self.io.interfaces().map(str::to_owned).collect::<Vec<_>>();
         uplinks.addresses.retain(|address| !ours.contains(&address.name));
-        let before = std::mem::replace(&mut self.uplinks, Some(uplinks));
+        let before = self.uplinks.replace(uplinks);
         if before == self.uplinks {
             return;
         }

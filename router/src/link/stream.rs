@@ -207,8 +207,7 @@ impl StreamLink {
         let mut rest = buffer;
         let mut frames = Vec::new();
         let link = self.id;
-        loop {
-            let Some((unit, after)) = split_unit(rest)? else { break };
+        while let Some((unit, after)) = split_unit(rest)? {
             rest = after;
             match unit {
                 Unit::Frame(bytes) => frames.push(bytes.to_vec()),

@@ -86,9 +86,9 @@ impl Netlink {
             return Ok(None);
         };
         let addresses = self.local_addresses().await?;
-        let on_link = |(index, net): &(u32, ipnet::IpNet)| match net.addr() {
-            IpAddr::V4(addr) if *index == interface => Some((net.contains(&IpAddr::V4(gateway)), addr)),
-            _ => None,
+        let on_link = |(index, net): &(u32, ipnet::IpNet)| {
+            let IpAddr::V4(addr) = net.addr() else { return None };
+            (*index == interface).then(|| (net.contains(&IpAddr::V4(gateway)), addr))
         };
         let mut candidates = addresses.iter().filter_map(on_link).collect::<Vec<_>>();
         // The address in the gateway's own subnet first.
@@ -145,9 +145,8 @@ fn default_routes_of(route: &RouteMessage, is_ipv4: bool) -> Vec<DefaultRoute> {
         .attributes
         .iter()
         .find_map(|attribute| if let RouteAttribute::Priority(metric) = attribute { Some(*metric) } else { None });
-    let source = route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::PrefSource(RouteAddress::Inet(source)) => Some(*source),
-        _ => None,
+    let source = route.attributes.iter().find_map(|attribute| {
+        if let RouteAttribute::PrefSource(RouteAddress::Inet(source)) = attribute { Some(*source) } else { None }
     });
     let metric = metric.unwrap_or_default();
     let make = |interface, attributes: &[RouteAttribute]| DefaultRoute {
@@ -168,10 +167,14 @@ fn default_routes_of(route: &RouteMessage, is_ipv4: bool) -> Vec<DefaultRoute> {
 }
 
 fn gateway_of(attributes: &[RouteAttribute]) -> Option<IpAddr> {
-    attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Gateway(RouteAddress::Inet(ip)) => Some(IpAddr::V4(*ip)),
-        RouteAttribute::Gateway(RouteAddress::Inet6(ip)) => Some(IpAddr::V6(*ip)),
-        _ => None,
+    attributes.iter().find_map(|attribute| {
+        if let RouteAttribute::Gateway(RouteAddress::Inet(ip)) = attribute {
+            Some(IpAddr::V4(*ip))
+        } else if let RouteAttribute::Gateway(RouteAddress::Inet6(ip)) = attribute {
+            Some(IpAddr::V6(*ip))
+        } else {
+            None
+        }
     })
 }
 
@@ -180,11 +183,12 @@ fn settled_address(message: &AddressMessage) -> Option<IpAddr> {
     let mut flags = AddressFlags::from_bits_retain(message.header.flags.bits().into());
     let (mut own, mut peer) = (None, None);
     for attribute in &message.attributes {
-        match attribute {
-            AddressAttribute::Local(ip) => own = Some(*ip),
-            AddressAttribute::Address(ip) => peer = Some(*ip),
-            AddressAttribute::Flags(all) => flags = *all,
-            _ => {}
+        if let AddressAttribute::Local(ip) = attribute {
+            own = Some(*ip);
+        } else if let AddressAttribute::Address(ip) = attribute {
+            peer = Some(*ip);
+        } else if let AddressAttribute::Flags(all) = attribute {
+            flags = *all;
         }
     }
     let is_passing = flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed | AddressFlags::Deprecated);
@@ -260,13 +264,13 @@ impl ChangeMonitor {
 /// On a router with a full table the thousands of ordinary routes must not set anything off.
 fn is_relevant(payload: &rtnetlink::packet_core::NetlinkPayload<RouteNetlinkMessage>) -> bool {
     use rtnetlink::packet_core::NetlinkPayload;
-    match payload {
-        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route)) => {
-            route.header.destination_prefix_length == 0
-        }
-        // Messages were lost, or it is about a link or an address.
-        _ => true,
+    if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route)) =
+        payload
+    {
+        return route.header.destination_prefix_length == 0;
     }
+    // Messages were lost, or it is about a link or an address.
+    true
 }
 
 #[cfg(test)]
