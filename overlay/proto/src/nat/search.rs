@@ -83,7 +83,7 @@ struct PortOrder {
 impl PortOrder {
     fn new(rng: &mut dyn CryptoRng) -> Self {
         // A stride without a common divisor with the number of ports visits all of them.
-        let mut stride = rng.next_u32() % PORT_COUNT | 1;
+        let mut stride = (rng.next_u32() % PORT_COUNT) | 1;
         while gcd(stride, PORT_COUNT) != 1 {
             stride = (stride + 2) % PORT_COUNT;
         }

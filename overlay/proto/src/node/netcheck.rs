@@ -85,7 +85,10 @@ impl Node {
             Mapping::Unknown if self.is_untranslated() => Mapping::EndpointIndependent,
             // Before the first round, and where relays answer no STUN: by the addresses they bound.
             Mapping::Unknown => mapping_class(&self.bound()),
-            known => known,
+            known @ (Mapping::EndpointIndependent
+            | Mapping::AddressDependent
+            | Mapping::AddressAndPortDependent
+            | Mapping::UdpBlocked) => known,
         }
     }
 

@@ -90,7 +90,11 @@ impl RelayServer {
         }
     }
 
-    /// One message of a neighbour.
+    /// One message of a neighbour. Other messages than those of the mesh were sorted out before.
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "the words of members mean nothing between relays, those to come neither"
+    )]
     pub(super) fn mesh_message(&mut self, now: Now, from: NodeId, message: ControlMessage, rng: &mut dyn CryptoRng) {
         match message {
             ControlMessage::LinkState { adverts } => self.link_state(now, from, adverts),

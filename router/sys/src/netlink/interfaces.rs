@@ -1,5 +1,10 @@
 //! Where this machine stands in the world: addresses of its uplinks, the default gateway, and the news when either changes.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the kernel's attributes are open lists; ours are the few that are named"
+)]
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
