@@ -501,22 +501,7 @@ impl World {
                     self.perform(id);
                 }
             }
-            Delivery::LinkUp { link } => {
-                let Some([(client, at_client), (server, at_server)]) = self.links.get(&link).map(|link| link.ends)
-                else {
-                    return;
-                };
-                let (client_id, server_id) = (self.sims[client].id, self.sims[server].id);
-                let (client_addr, server_addr, carrier) = self.link_addresses(client, server);
-                if self.sims[client].node.is_some() && self.sims[server].node.is_some() {
-                    self.node(server).handle_link_up(now, at_server, client_id, client_addr, false, carrier);
-                    self.perform(server);
-                }
-                if self.sims[client].node.is_some() && self.links.contains_key(&link) {
-                    self.node(client).handle_link_up(now, at_client, server_id, server_addr, true, carrier);
-                    self.perform(client);
-                }
-            }
+            Delivery::LinkUp { link } => self.link_up(link),
             Delivery::LinkFailed { id, node } => {
                 if self.sims[id].node.is_some() {
                     self.node(id).handle_link_failed(now, &node, "no route to host");
@@ -529,6 +514,21 @@ impl World {
                     self.perform(id);
                 }
             }
+        }
+    }
+
+    fn link_up(&mut self, link: u64) {
+        let now = self.now;
+        let Some([(client, at_client), (server, at_server)]) = self.links.get(&link).map(|link| link.ends) else { return };
+        let (client_id, server_id) = (self.sims[client].id, self.sims[server].id);
+        let (client_addr, server_addr, carrier) = self.link_addresses(client, server);
+        if self.sims[client].node.is_some() && self.sims[server].node.is_some() {
+            self.node(server).handle_link_up(now, at_server, client_id, client_addr, false, carrier);
+            self.perform(server);
+        }
+        if self.sims[client].node.is_some() && self.links.contains_key(&link) {
+            self.node(client).handle_link_up(now, at_client, server_id, server_addr, true, carrier);
+            self.perform(client);
         }
     }
 
