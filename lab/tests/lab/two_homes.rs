@@ -72,7 +72,8 @@ fn real_programs_work_and_no_relay_can_read_a_byte_of_them() {
 
     let peers = world.a.json(&["peers"]).unwrap();
     assert_eq!(peers.pointer("/peers/0/session/hybrid_pq"), Some(&true.into()), "{peers}");
-    assert_eq!(text_at(&peers, "/peers/0/path/kind").unwrap(), "relay");
+    // A random box against a port-restricted one: relayed at first, direct when the patient search is lucky meanwhile.
+    assert!(["relay", "direct"].contains(&text_at(&peers, "/peers/0/path/kind").unwrap().as_str()), "{peers}");
 }
 
 #[test]
