@@ -519,7 +519,9 @@ impl World {
 
     fn link_up(&mut self, link: u64) {
         let now = self.now;
-        let Some([(client, at_client), (server, at_server)]) = self.links.get(&link).map(|link| link.ends) else { return };
+        let Some([(client, at_client), (server, at_server)]) = self.links.get(&link).map(|link| link.ends) else {
+            return;
+        };
         let (client_id, server_id) = (self.sims[client].id, self.sims[server].id);
         let (client_addr, server_addr, carrier) = self.link_addresses(client, server);
         if self.sims[client].node.is_some() && self.sims[server].node.is_some() {
