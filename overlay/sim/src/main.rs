@@ -65,7 +65,7 @@ fn seeds(count: u64, first: u64) -> Result<(), String> {
             match outcome {
                 Ok(report) => sum.0.add(&report),
                 Err(what) => {
-                    bar.println(&what);
+                    bar.suspend(|| eprintln!("{what}"));
                     sum.1.push(seed);
                 }
             }

@@ -44,7 +44,7 @@ impl World {
             diary: Diary::new(trace),
             report: Report::default(),
             at_once: 0,
-            demands_direct: false,
+            demands_direct: true,
             scenario,
         };
         world.build_sites();

@@ -124,6 +124,10 @@ impl World {
         match event {
             NodeEvent::NetworkUp(plan) => drop(self.hosts[host].plans.insert(plan.network, plan)),
             NodeEvent::NetworkDown { network, .. } => drop(self.hosts[host].plans.remove(&network)),
+            NodeEvent::PathChanged { network, node, class, reason, voluntary: true, .. } => {
+                let boot = self.hosts[host].boot;
+                self.oracle.switched(self.now_us, (host, boot, network, node, class.index()), &reason);
+            }
             NodeEvent::ForkDetected { .. } => {
                 self.oracle.violated(format!("{name}: a crash made somebody sign two entries with one number"));
             }
