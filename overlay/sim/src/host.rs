@@ -251,7 +251,9 @@ pub fn keys(seed: u64) -> NodeKeys {
     NodeKeys::generate(&mut ChaCha8Rng::seed_from_u64(seed))
 }
 
-fn same_link(a: IpAddr, b: IpAddr, prefix_len: u8) -> bool {
+/// Are two addresses on one link, by their first `prefix_len` bits?
+#[must_use]
+pub fn same_link(a: IpAddr, b: IpAddr, prefix_len: u8) -> bool {
     match (a, b) {
         (IpAddr::V4(a), IpAddr::V4(b)) => {
             u32::from(a).checked_shr(32 - u32::from(prefix_len)) == u32::from(b).checked_shr(32 - u32::from(prefix_len))

@@ -6,6 +6,7 @@ use netflow_overlay::PortId;
 use netflow_wire::FrameKind;
 
 use super::{Arrival, Event, Tell, World};
+use crate::host::{Interface, same_link};
 use crate::net::{DEFAULT_TTL, HostId, INTERNET, Wire, is_private};
 use crate::scenario::{MS, Place};
 
@@ -133,20 +134,21 @@ impl World {
         }
     }
 
-    /// Is it the address of somebody in one of our networks, on a segment we are (or were) plugged into?
+    /// Is it the address of somebody in one of our networks, on a segment we are (or were) plugged into? Two homes behind one
+    /// carrier's box look alike from outside: an address on our own link that is a member's in the other home passes too.
     fn has_peer_on_link(&self, host: HostId, to: SocketAddr) -> bool {
-        let segments = self.hosts[host].interfaces.iter().map(|interface| interface.segment);
-        let mut segments = segments.filter(|segment| *segment != INTERNET);
-        segments.any(|segment| {
-            let plugged = |other: &HostId| {
-                let interfaces = &self.hosts[*other].interfaces;
-                interfaces.iter().any(|it| it.segment == segment && it.like(to.ip()) == Some(to.ip()))
-            };
-            let shared = |other: &HostId| {
-                self.scenario.networks.iter().any(|net| net.members.contains(&host) && net.members.contains(other))
-            };
-            (0..self.scenario.members.len()).filter(plugged).any(|other| shared(&other))
-        })
+        let outermost = |segment: usize| self.net.boxes(segment).last().copied();
+        let ours: Vec<_> = self.hosts[host].interfaces.iter().map(|it| outermost(it.segment)).collect();
+        let shared = |other: &HostId| {
+            self.scenario.networks.iter().any(|net| net.members.contains(&host) && net.members.contains(other))
+        };
+        let at = |other: HostId| {
+            let named = |it: &&Interface| it.like(to.ip()) == Some(to.ip());
+            let near = |it: &Interface| outermost(it.segment).is_some_and(|gateway| ours.contains(&Some(gateway)));
+            self.hosts[other].interfaces.iter().filter(named).any(near)
+        };
+        let on_link = self.hosts[host].source(to.ip()).is_some_and(|(_, own)| same_link(own, to.ip(), 24));
+        on_link && (0..self.scenario.members.len()).filter(shared).any(at)
     }
 
     fn is_relay(&self, to: SocketAddr) -> bool {

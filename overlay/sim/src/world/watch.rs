@@ -1,6 +1,6 @@
 //! What is looked at once in a while, and at the end.
 
-use netflow_overlay::node::PathInfo;
+use netflow_overlay::node::PathState;
 
 use super::build::WATCH_US;
 use super::{Event, World};
@@ -41,14 +41,15 @@ impl World {
         self.now_us > self.scenario.heal_us + 120 * SECOND
     }
 
-    /// Is the path in use direct? `None`: there is none.
+    /// Is there a direct path that works? It need not be the one in use: on a line that loses much, a relay may look better for
+    /// a while. `None`: there is no path at all.
     pub(crate) fn is_direct(&self, network: usize, from: HostId, to: HostId) -> Option<bool> {
         let id = self.networks[network].id?;
         let whom = self.hosts[to].id;
         let node = self.hosts[from].node.as_ref()?;
-        let peers = node.peers(self.hosts[from].now(self.now_us), &id).ok()?;
-        let path = peers.into_iter().find(|peer| peer.node == whom)?.path?;
-        Some(matches!(path, PathInfo::Direct { .. }))
+        let paths = node.path_report(self.hosts[from].now(self.now_us), &id, &whom).ok()?;
+        let works = |state: PathState| matches!(state, PathState::Used | PathState::Warm | PathState::Open);
+        (!paths.is_empty()).then(|| paths.iter().any(|path| path.path.is_direct() && works(path.state)))
     }
 
     pub(super) fn watch_revoked(&mut self, network: usize, speaker: HostId, hearer: HostId) {
