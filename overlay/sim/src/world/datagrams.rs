@@ -134,21 +134,29 @@ impl World {
         }
     }
 
-    /// Is it the address of somebody in one of our networks, on a segment we are (or were) plugged into? Two homes behind one
-    /// carrier's box look alike from outside: an address on our own link that is a member's in the other home passes too.
+    /// Is a private address one this node may try: on a link it is (or was) plugged into, and of a member of one of its
+    /// networks, or of the box such a member is behind? Two homes behind one carrier's box look alike from outside: what is on
+    /// our own link and a member's in the other home passes too.
     fn has_peer_on_link(&self, host: HostId, to: SocketAddr) -> bool {
         let outermost = |segment: usize| self.net.boxes(segment).last().copied();
-        let ours: Vec<_> = self.hosts[host].interfaces.iter().map(|it| outermost(it.segment)).collect();
+        let ours: Vec<&Interface> = self.hosts[host].interfaces.iter().filter(|it| it.segment != INTERNET).collect();
         let shared = |other: &HostId| {
             self.scenario.networks.iter().any(|net| net.members.contains(&host) && net.members.contains(other))
         };
-        let at = |other: HostId| {
-            let named = |it: &&Interface| it.like(to.ip()) == Some(to.ip());
-            let near = |it: &Interface| outermost(it.segment).is_some_and(|gateway| ours.contains(&Some(gateway)));
-            self.hosts[other].interfaces.iter().filter(named).any(near)
-        };
-        let on_link = self.hosts[host].source(to.ip()).is_some_and(|(_, own)| same_link(own, to.ip(), 24));
-        on_link && (0..self.scenario.members.len()).filter(shared).any(at)
+        let mut theirs =
+            (0..self.scenario.members.len()).filter(shared).flat_map(|other| &self.hosts[other].interfaces);
+        theirs.any(|it| {
+            let is_it = it.like(to.ip()) == Some(to.ip());
+            ours.iter().any(|own| {
+                let boxed = self.net.boxes(it.segment).into_iter().any(|gateway| {
+                    let gateway = self.net.gateway(gateway);
+                    gateway.outer == own.segment && gateway.nat.outer_ip == to.ip()
+                });
+                let alike = own.like(to.ip()).is_some_and(|own| same_link(own, to.ip(), 24))
+                    && outermost(it.segment) == outermost(own.segment);
+                boxed || (is_it && alike)
+            })
+        })
     }
 
     fn is_relay(&self, to: SocketAddr) -> bool {
