@@ -74,12 +74,13 @@ fn over_v6(world: &World, a: HostId, b: HostId) -> Direct {
 fn over_v4(world: &World, a: HostId, b: HostId) -> Direct {
     let (Some(x), Some(y)) = (side(world, a), side(world, b)) else { return Direct::Never };
     if shares_a_box(world, &x, &y) {
-        return behind_one_box(world, &x, &y);
+        // By hairpin, or on the segment between a carrier's box and its homes.
+        return Direct::May;
     }
     let best = match (x.open || x.stable, y.open || y.stable) {
         (true, true) => Direct::Must,
-        (true, false) => one_hard(&x, &y),
-        (false, true) => one_hard(&y, &x),
+        (true, false) => one_hard(&x),
+        (false, true) => one_hard(&y),
         (false, false) if x.foreseeable || y.foreseeable => Direct::May,
         (false, false) => Direct::Never,
     };
@@ -88,14 +89,8 @@ fn over_v4(world: &World, a: HostId, b: HostId) -> Direct {
 
 /// The hard side's port is unknown; its address is not. A stable side that lets in whoever comes from an address it has sent
 /// to is reached at once, another one has to be guessed at.
-fn one_hard(stable: &Side, _hard: &Side) -> Direct {
+fn one_hard(stable: &Side) -> Direct {
     if stable.open || stable.filtering != Filtering::AddressAndPortDependent { Direct::Must } else { Direct::May }
-}
-
-fn behind_one_box(world: &World, x: &Side, y: &Side) -> Direct {
-    let common = world.net.boxes(x.segment).into_iter().find(|gateway| world.net.boxes(y.segment).contains(gateway));
-    let hairpin = common.is_some_and(|gateway| world.net.gateway(gateway).nat.kind.hairpin);
-    if hairpin { Direct::May } else { Direct::Never }
 }
 
 fn shares_a_box(world: &World, x: &Side, y: &Side) -> bool {

@@ -149,6 +149,9 @@ pub struct Scenario {
     pub flows: Vec<Flow>,
     /// Faults and their times.
     pub faults: Vec<(u64, Fault)>,
+    /// Is every pair that can be direct held to it? After random faults a node may be in the pause between two attempts
+    /// (up to an hour), so there only the share is judged.
+    pub demands_direct: bool,
     /// From here on nothing new fails and everybody runs.
     pub heal_us: u64,
     /// The end.
@@ -209,6 +212,7 @@ impl Scenario {
             joins,
             flows,
             faults: Vec::new(),
+            demands_direct: false,
             heal_us,
             end_us,
         };
@@ -216,6 +220,31 @@ impl Scenario {
         scenario.faults = (0..faults).map(|_| scenario.draw_fault(&mut rng, hosts)).collect();
         scenario.faults.sort_by_key(|(at, _)| *at);
         scenario
+    }
+
+    /// Two members behind the boxes given (`None`: none), two relays, fine weather, no faults, ten minutes at most.
+    #[must_use]
+    pub fn pair(a: Option<NatKind>, b: Option<NatKind>, for_us: u64) -> Self {
+        let boxes = [a, b].into_iter().flatten();
+        let sites = boxes.map(|nat| Site { nat, behind: None, v6: false, blocks_udp: false, place: FINE }).collect();
+        let second = usize::from(a.is_some());
+        let plugs = [a.map_or(Plug::Public, |_| Plug::Site(0)), b.map_or(Plug::Public, |_| Plug::Site(second))];
+        let member = |plug| Member { plugs: vec![plug], v6_only: false, skew_s: 0, place: FINE };
+        Self {
+            seed: 1,
+            sites,
+            members: plugs.map(member).to_vec(),
+            relays: vec![FINE, Place { at: (20_000, 5_000), ..FINE }],
+            mesh: false,
+            networks: vec![Private { members: vec![0, 1], relays: vec![0, 1] }],
+            idle: None,
+            joins: vec![(0, 1, 3 * SECOND)],
+            flows: Vec::new(),
+            faults: Vec::new(),
+            demands_direct: true,
+            heal_us: 10 * SECOND,
+            end_us: 10 * SECOND + for_us,
+        }
     }
 
     /// One large world: networks of 50 members (the first of 101, who never talk), a relay for each 50 nodes, something
@@ -261,6 +290,7 @@ impl Scenario {
             joins,
             flows,
             faults: Vec::new(),
+            demands_direct: false,
             heal_us,
             end_us,
         };

@@ -44,7 +44,7 @@ impl World {
             diary: Diary::new(trace),
             report: Report::default(),
             at_once: 0,
-            demands_direct: true,
+            demands_direct: scenario.demands_direct,
             scenario,
         };
         world.build_sites();
