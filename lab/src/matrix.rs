@@ -128,7 +128,12 @@ impl Matrix {
         let spec = NodeSpec { tier: "en", relays: self.names.clone(), extra: self.extra.clone() };
         let node = Node::run(&self.lab, host, name, &spec)?;
         match self.homes.first() {
-            None => drop(node.json(&["create-network", "matrix", "--as", name])?),
+            None => {
+                // Named, not left to the configuration: its names may not be looked up yet a moment after the start.
+                let relays = self.names.iter().flat_map(|relay| ["--relay", relay.as_str()]);
+                let words: Vec<&str> = ["create-network", "matrix", "--as", name].into_iter().chain(relays).collect();
+                drop(node.json(&words)?);
+            }
             Some(first) => drop(join_as(&node, &first.node.invite()?, name)?),
         }
         self.homes.push(Home { node, nat, kind });
