@@ -172,6 +172,41 @@ fn pitfall_15_the_worst_search_stays_within_64_ports_and_300_entries_and_ends_by
 }
 
 #[test]
+fn pitfall_15_two_random_nats_that_let_everybody_in_do_not_chase_each_others_ports() {
+    // Each answer comes from yet another port of the other box, which looks like one more address to try.
+    let mut pair = pair(12, [Kind::RandomOpen, Kind::RandomOpen]);
+    assert!(pair.reaches(2 * SECOND));
+    // Farther apart than the shortest time between two such probes.
+    pair.world.weather.jitter_us = 200 * MS;
+    assert_eq!(pair.until_direct(120 * SECOND), None, "no address works both ways");
+    for nat in pair.boxes {
+        let entries = pair.world.underlay.boxes[nat.unwrap()].most_entries;
+        println!("most entries: {entries}");
+        assert!(entries <= 60, "{entries} entries for one peer");
+    }
+    assert!(pair.reaches(2 * SECOND));
+    pair.check_manners();
+}
+
+#[test]
+fn pitfall_15_a_node_that_restarts_in_the_middle_of_a_search_adds_no_second_one_to_what_it_left() {
+    let mut pair = pair(13, [Kind::Home, Kind::Random]);
+    pair.world.underlay.blind = true;
+    let seeker = pair.boxes[0].unwrap();
+    let most = |pair: &Pair| pair.world.underlay.boxes[seeker].most_entries;
+    for _ in 0..120 {
+        if most(&pair) < 250 {
+            pair.talk(SECOND);
+        }
+    }
+    assert!(most(&pair) >= 250, "a search is under way");
+    pair.world.restart(pair.ends[0]);
+    assert_eq!(pair.until_direct(150 * SECOND), None);
+    println!("most entries: {}", most(&pair));
+    pair.check_manners();
+}
+
+#[test]
 fn a_nat_that_forgets_everything_costs_a_moment_not_the_link() {
     let mut pair = pair(8, [Kind::Home, Kind::Home]);
     assert!(pair.until_direct(BURST).is_some());

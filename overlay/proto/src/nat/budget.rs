@@ -12,6 +12,8 @@ use crate::time::{Now, SECOND_US};
 /// Entries alive at a time because of punching. The design's limit is 300; the difference is what the node has without
 /// punching: relays, STUN, links in use.
 pub(crate) const MAX_ENTRIES: usize = 290;
+/// Of them a search takes these; the last ten are left to the bursts of other peers, which would get none for four minutes.
+pub(crate) const MAX_SEARCHED: usize = 280;
 /// How long an entry is counted after its last packet. Linux forgets an unanswered UDP flow after 30 s
 /// (`nf_conntrack_udp_timeout`); two more, because its clock starts when the packet gets there.
 pub(crate) const ENTRY_LIFE_US: u64 = 32 * SECOND_US;
@@ -21,9 +23,17 @@ pub(crate) const ENTRY_LIFE_US: u64 = 32 * SECOND_US;
 pub(crate) struct Budget {
     expiry: BTreeMap<(PortId, SocketAddr), u64>,
     order: BTreeSet<(u64, PortId, SocketAddr)>,
+    /// No search takes any until then.
+    held_until_us: Option<u64>,
 }
 
 impl Budget {
+    /// The node has been running before, perhaps a moment ago and in the middle of a search: nobody knows what that left in the NAT,
+    /// so no search takes any until it is forgotten.
+    pub(crate) fn hold(&mut self, now: Now) {
+        self.held_until_us = Some(now.after(ENTRY_LIFE_US));
+    }
+
     /// May a datagram go from this port to that address now? It is counted when it may.
     pub(crate) fn take(&mut self, now: Now, port: PortId, to: SocketAddr) -> bool {
         self.expire(now);
@@ -40,15 +50,18 @@ impl Budget {
         true
     }
 
-    /// How many more there may be now.
+    /// How many more there may be now for a search.
     pub(crate) fn free(&mut self, now: Now) -> usize {
         self.expire(now);
-        MAX_ENTRIES.saturating_sub(self.expiry.len())
+        if self.held_until_us.is_some_and(|until| now.mono_us < until) {
+            return 0;
+        }
+        MAX_SEARCHED.saturating_sub(self.expiry.len())
     }
 
-    /// When the oldest entry is forgotten.
+    /// When there is more for a search: the oldest entry is forgotten, and nothing holds it.
     pub(crate) fn next_free_us(&self) -> Option<u64> {
-        self.order.first().map(|(until, ..)| *until)
+        self.order.first().map(|(until, ..)| *until).max(self.held_until_us)
     }
 
     /// It carries a path now: an entry of a link in use, not of punching.
@@ -121,6 +134,6 @@ mod tests {
         assert!(budget.take(at(2), PortId::MAIN, to(60_000)));
         assert_eq!(budget.free(at(3)), 0);
         assert_eq!(budget.next_free_us(), Some(ENTRY_LIFE_US));
-        assert_eq!(budget.free(at(ENTRY_LIFE_US)), MAX_ENTRIES - 1);
+        assert_eq!(budget.free(at(ENTRY_LIFE_US)), MAX_SEARCHED - 1);
     }
 }

@@ -45,7 +45,7 @@ pub(super) struct Direct {
     scheduled: BTreeMap<PeerRef, u64>,
     /// The one peer of the patient search: it takes all ports and entries there are.
     searching: Option<PeerRef>,
-    budget: Budget,
+    pub(super) budget: Budget,
     pub(super) ports: Ports,
     pub(super) classifier: Classifier,
     /// What peers were told last: when it changes, what failed may work.

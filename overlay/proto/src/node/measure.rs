@@ -20,8 +20,6 @@ use crate::time::{MILLI_US, Now, SECOND_US};
 const MAX_PENDING: usize = 4_096;
 /// How long an answer from such an address is waited for: two sides that open their NATs at different times, and a slow path.
 const PENDING_US: u64 = 10 * SECOND_US;
-/// A peer whose frames come from an unknown address makes us probe this often at most.
-const PROBE_BACK_US: u64 = 100 * MILLI_US;
 /// Refusals of the system for one destination in this time count once: every datagram brings one.
 const REFUSED_US: u64 = 50 * MILLI_US;
 
@@ -178,11 +176,9 @@ impl Node {
     pub(super) fn probe_back(&mut self, now: Now, peer: PeerRef, via: &Via) {
         let Endpoint::Udp { port, addr } = via.to else { return };
         let Some(state) = self.peers.hot(&peer) else { return };
-        if via.label.is_some() || state.probed_back_us.is_some_and(|last| now.since(last) < PROBE_BACK_US) {
-            return;
+        if via.label.is_none() && state.chase.may_probe(now, via.to) && self.direct.budget.take(now, port, addr) {
+            self.probe_direct(now, peer, port, addr, None);
         }
-        state.probed_back_us = Some(now.mono_us);
-        self.probe_direct(now, peer, port, addr, None);
     }
 
     /// Sends a sealed probe to an address that may become a path. `None`: there is no session to seal it with.

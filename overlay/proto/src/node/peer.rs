@@ -8,10 +8,11 @@ use super::api::MIN_MTU;
 use super::fragments::Reassembly;
 use super::parts::Parts;
 use super::paths::{Circuit, Path, Role, Via};
-use crate::endpoint::PathKey;
+use crate::endpoint::{Endpoint, PathKey};
+use crate::nat::budget::ENTRY_LIFE_US;
 use crate::netlog::ShortHead;
 use crate::path::{Chooser, Class, Offer};
-use crate::time::{Now, SECOND_US};
+use crate::time::{MILLI_US, Now, SECOND_US};
 
 /// Packets kept per peer while there is no path yet. The session keeps as many again during the handshake.
 const MAX_WAITING: usize = 64;
@@ -22,6 +23,12 @@ const MAX_OPEN_RETRY_US: u64 = 60 * SECOND_US;
 pub(super) const ACTIVE_US: u64 = 30 * SECOND_US;
 /// Circuits of a peer without traffic are given back after this time.
 pub(super) const IDLE_US: u64 = 600 * SECOND_US;
+/// A peer whose frames come from an unknown address makes us probe this often at most.
+const PROBE_BACK_US: u64 = 100 * MILLI_US;
+/// New addresses in a window as long as a NAT remembers an unanswered flow. A peer has a few; where a NAT gives each destination a
+/// port of its own and lets everybody in, each answer comes from a new one, for ever.
+const MAX_CHASED: u32 = 8;
+const CHASE_WINDOW_US: u64 = ENTRY_LIFE_US;
 /// A direct path that has been dead for this long is forgotten: the search begins anew where the peer is now.
 const FORGET_DIRECT_US: u64 = 60 * SECOND_US;
 
@@ -58,6 +65,34 @@ impl Sizes {
     }
 }
 
+/// Addresses probed because frames of a peer came from there: each costs an entry in connection tracking.
+#[derive(Debug, Default)]
+pub(super) struct Chase {
+    last: Option<(u64, Endpoint)>,
+    window_us: u64,
+    fresh: u32,
+}
+
+impl Chase {
+    /// May this address be probed now? It is counted when it may.
+    pub(super) fn may_probe(&mut self, now: Now, to: Endpoint) -> bool {
+        if self.last.is_some_and(|(last_us, _)| now.since(last_us) < PROBE_BACK_US) {
+            return false;
+        }
+        if self.last.is_none_or(|(_, last)| last != to) {
+            if now.since(self.window_us) >= CHASE_WINDOW_US {
+                (self.window_us, self.fresh) = (now.mono_us, 0);
+            }
+            if self.fresh >= MAX_CHASED {
+                return false;
+            }
+            self.fresh += 1;
+        }
+        self.last = Some((now.mono_us, to));
+        true
+    }
+}
+
 /// One peer.
 #[derive(Debug, Default)]
 pub(super) struct Peer {
@@ -70,8 +105,8 @@ pub(super) struct Peer {
     pub(super) keepalive_us: Option<u64>,
     pub(super) sync: PeerSync,
     pub(super) parts: Parts,
-    /// When a frame from an unknown address last made us probe there.
-    pub(super) probed_back_us: Option<u64>,
+    /// Addresses its frames came from that were no path.
+    pub(super) chase: Chase,
     /// Largest inner packet that passes on every path worth using, 0 while there is none.
     inner_mtu: u16,
     /// The same as far as hoped while the first search is under way: what new TCP connections are made for.

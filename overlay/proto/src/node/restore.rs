@@ -66,6 +66,9 @@ impl Node {
         };
         // Before anything that could be sent: handshake counters of this start must never come twice.
         node.outbox.persist(Persist::BootEpoch(boot_epoch));
+        if !restored.networks.is_empty() {
+            node.direct.budget.hold(now);
+        }
         for network in restored.networks {
             node.restore_network(now, network);
         }

@@ -38,6 +38,8 @@ pub enum Kind {
     Home,
     /// A random port for every destination.
     Random,
+    /// The same, and everybody is let in at each of them. Not in the matrix.
+    RandomOpen,
 }
 
 impl Kind {
@@ -48,6 +50,7 @@ impl Kind {
             Self::Public | Self::Open => (Depends::Nothing, Depends::Nothing),
             Self::Home => (Depends::Nothing, Depends::AddressAndPort),
             Self::Random => (Depends::AddressAndPort, Depends::AddressAndPort),
+            Self::RandomOpen => (Depends::AddressAndPort, Depends::Nothing),
         }
     }
 }
