@@ -1,7 +1,7 @@
 //! The reference: could there be a direct path between two members, judged from the boxes alone? Knows nothing of the code
 //! under test; what it calls possible is argued case by case.
 
-use crate::nat::{Filtering, Mapping, Ports};
+use crate::nat::{Filtering, Mapping, NatKind, Ports};
 use crate::net::{HostId, INTERNET, SegmentId};
 use crate::world::World;
 
@@ -108,7 +108,12 @@ fn side(world: &World, host: HostId) -> Option<Side> {
         return None;
     }
     let boxes = world.net.boxes(segment);
-    let kinds: Vec<_> = boxes.iter().map(|gateway| world.net.gateway(*gateway).nat.kind).collect();
+    let mut kinds: Vec<NatKind> = boxes.iter().map(|gateway| world.net.gateway(*gateway).nat.kind).collect();
+    // A node asks the nearest box for a mapping of its main port: that is one port for everybody and everybody's way in, whatever
+    // the box does with other flows. Boxes behind it still do what they do.
+    if let Some(near) = kinds.first_mut().filter(|near| near.maps_ports) {
+        (near.mapping, near.filtering) = (Mapping::EndpointIndependent, Filtering::EndpointIndependent);
+    }
     let stricter = |a: Filtering, b: Filtering| if rank(a) >= rank(b) { a } else { b };
     Some(Side {
         segment,
@@ -127,5 +132,28 @@ const fn rank(filtering: Filtering) -> u8 {
         Filtering::EndpointIndependent => 0,
         Filtering::AddressDependent => 1,
         Filtering::AddressAndPortDependent => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{FINE, PLAIN, Plug, SECOND, Scenario, Site};
+
+    #[test]
+    fn a_mapped_port_makes_a_random_box_stable_and_the_carrier_behind_it_still_filters() {
+        let random = NatKind { mapping: Mapping::AddressAndPortDependent, ports: Ports::Random, ..PLAIN };
+        let judge = |home: NatKind, carrier: NatKind| {
+            let mut scenario = Scenario::pair(Some(carrier), Some(random), SECOND);
+            scenario.sites.push(Site { nat: home, behind: Some(0), v6: false, blocks_udp: false, place: FINE });
+            scenario.members[0].plugs = vec![Plug::Site(2)];
+            direct(&World::new(scenario, false), 0, 1)
+        };
+        assert_eq!(judge(random, PLAIN), Direct::Never, "both random");
+        let mapped = NatKind { maps_ports: true, ..random };
+        assert_eq!(judge(mapped, PLAIN), Direct::May, "one port for everybody, behind a filter");
+        assert_eq!(judge(mapped, random), Direct::Never, "the carrier's box is random all the same");
+        let lax = NatKind { filtering: Filtering::EndpointIndependent, ..PLAIN };
+        assert_eq!(judge(mapped, lax), Direct::Must, "nothing filters");
     }
 }

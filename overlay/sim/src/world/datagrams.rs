@@ -14,10 +14,9 @@ use crate::scenario::{MS, Place};
 const LAN_US: u64 = 300;
 /// Relayed frames remembered for finding loops; all are forgotten at once then.
 const MAX_TRAILS: usize = 50_000;
-/// Entries one node may cause in its router's connection tracking by searching (issue 3). A peer names up to 16 candidates, and
-/// each that is tried once is an entry too, for half a minute.
+/// Entries one node may cause in its router's connection tracking by searching (issue 3), and its links in use.
 const MAX_PAIRS: usize = 300;
-const PAIRS_PER_PEER: usize = 16;
+const PAIRS_PER_PEER: usize = 4;
 
 impl World {
     /// A datagram leaves a node.
@@ -28,11 +27,12 @@ impl World {
         let header = if to.is_ipv4() { 28 } else { 48 };
         let size = bytes.len() + header;
         self.hosts[host].bytes += size as u64;
-        self.watch_target(host, local, to);
+        self.watch_target(host, to);
         let Some((segment, ip)) = self.hosts[host].source(to.ip()) else {
             self.tell_later(0, host, Tell::Unreachable { port, to });
             return;
         };
+        self.watch_pairs(host, local, to);
         let sent = self.net.climb(self.now_us, segment, SocketAddr::new(ip, local), to, ttl.unwrap_or(DEFAULT_TTL));
         let wire = match sent {
             Ok(wire) => wire,
@@ -119,11 +119,15 @@ impl World {
 
     // ---- whom a node may send to
 
-    fn watch_target(&mut self, host: HostId, local: u16, to: SocketAddr) {
+    fn watch_target(&mut self, host: HostId, to: SocketAddr) {
         if is_private(to.ip()) && !self.has_peer_on_link(host, to) {
             let name = &self.hosts[host].fixed.name;
             self.oracle.violated(format!("{name} sends to {to}, a private address that is no member's on its links"));
         }
+    }
+
+    /// What has left the machine is an entry in its router.
+    fn watch_pairs(&mut self, host: HostId, local: u16, to: SocketAddr) {
         let known = self.hosts[host].fixed.relay.is_some() || self.is_relay(to);
         if !known {
             let pairs = self.hosts[host].pairs.sent(self.now_us, local, to);

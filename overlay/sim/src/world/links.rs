@@ -197,7 +197,8 @@ impl World {
             let through = open && !(stream && moved);
             let now_us = self.now_us;
             let Some(state) = self.links.get_mut(&link) else { continue };
-            state.moved |= moved || (open && !stream);
+            // A stream does not move: it stalls away from its addresses, and goes on when they are back.
+            state.moved |= open && !stream;
             if through && stalled.is_some() {
                 state.stalled_us = None;
                 if !state.moved {
