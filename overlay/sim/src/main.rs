@@ -84,7 +84,8 @@ fn seeds(count: u64, first: u64) -> Result<(), String> {
     if failed.is_empty() {
         Ok(())
     } else {
-        Err(format!("failed seeds: {failed:?}; one again: make sim SEED={}", failed[0]))
+        let first = failed.first().copied().unwrap_or_default();
+        Err(format!("failed seeds: {failed:?}; one again: make sim SEED={first}"))
     }
 }
 
@@ -99,7 +100,8 @@ fn seed_told(seed: u64) -> Result<(), String> {
 fn large(nodes: u64, minutes: u64) -> Result<(), String> {
     let seed = std::env::var("SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     let scenario = Scenario::large(seed, usize::try_from(nodes).unwrap_or(1_000), minutes);
-    let (end_us, idle) = (scenario.end_us, scenario.networks[0].members.clone());
+    let idle = scenario.networks.first().map(|network| network.members.clone()).unwrap_or_default();
+    let end_us = scenario.end_us;
     println!(
         "{} members, {} relays, {} networks, {} minutes",
         scenario.members.len(),

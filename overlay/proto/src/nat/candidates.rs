@@ -149,6 +149,11 @@ pub(crate) fn is_private(ip: IpAddr) -> bool {
     }
 }
 
+/// A host of the internet.
+pub(crate) fn is_public(ip: IpAddr) -> bool {
+    is_unicast(ip) && !is_private(ip)
+}
+
 const fn is_unique_local(v6: Ipv6Addr) -> bool {
     v6.segments()[0] & 0xfe00 == 0xfc00
 }

@@ -1,5 +1,4 @@
 //! What the NAT in front of this node does, in the terms of RFC 4787, by the method of RFC 5780 with relays as servers.
-//!
 //! One round: a STUN request from the main port to every address of a few relays, all at once, so that a NAT that restarts in
 //! between cannot look like a random one. Same reflexive address at two relays: the mapping is endpoint-independent. Then a fresh
 //! local port, that has talked to one relay only, learns who else gets in: another relay, the same relay's second port.
@@ -14,6 +13,7 @@ use netflow_wire::stun::{BindingRequest, StunClass, StunMessage, TRANSACTION_LEN
 use rand_core::CryptoRng;
 
 use super::answers::{Answer, Server, mapping_class};
+use super::candidates::is_public;
 use super::search::is_random;
 use crate::endpoint::PortId;
 use crate::time::{MILLI_US, Now, SECOND_US};
@@ -25,9 +25,8 @@ const ASK_GAP_US: u64 = 500 * MILLI_US;
 const MAX_ASKS: u32 = 3;
 /// Rounds without a reason.
 const PERIOD_US: u64 = 1_800 * SECOND_US;
-/// Shortest time between two rounds, whatever changes.
+/// Shortest time between two rounds, whatever changes; and before one, for several changes come together: a link, its bind.
 const MIN_GAP_US: u64 = 5 * SECOND_US;
-/// Several changes come together: a link, its bind, an interface.
 const SETTLE_US: u64 = 150 * MILLI_US;
 
 /// What the node is to do.
@@ -99,7 +98,6 @@ pub(crate) struct Classifier {
     pub(crate) filtering: Filtering,
     /// Does a packet to our own reflexive address come back in?
     pub(crate) hairpin: Option<bool>,
-    /// Answers of the last round.
     pub(crate) answers: Vec<Answer>,
     /// When the last round was complete.
     pub(crate) measured_us: Option<u64>,
@@ -131,7 +129,7 @@ impl Classifier {
         self.full = true;
     }
 
-    /// Is a round to begin now? The node then calls [`Classifier::start`] with the relays it has.
+    /// Is [`Classifier::start`] to be called now?
     pub(crate) fn wants_round(&self, now: Now) -> bool {
         matches!(self.phase, Phase::Idle) && self.next_us.is_some_and(|next| next <= now.mono_us)
     }
@@ -149,7 +147,7 @@ impl Classifier {
         }
     }
 
-    /// Begins a round. No servers: nothing is known without them; the next reason to measure will come.
+    /// Begins a round. No servers: the next reason to measure will come.
     pub(crate) fn start(&mut self, now: Now, rng: &mut dyn CryptoRng, servers: &[Server], out: &mut Vec<Ask>) {
         self.last_us = Some(now.mono_us);
         self.next_us = None;
@@ -307,7 +305,7 @@ impl Classifier {
         }
     }
 
-    /// What peers must know. The port a random NAT gives a flow is nothing to rely on.
+    /// What peers must know: not the port a random NAT gives a flow.
     fn ground(&self) -> (Mapping, Vec<SocketAddr>) {
         let mut reflexive = self.reflexive();
         if is_random(self.mapping) {
@@ -352,7 +350,8 @@ impl Classifier {
             (Step::OtherPort, Some(first), Some(addr)) => {
                 Some(Ask::ProbeMe { relay: first.server.relay, addr, token: *token, alt: true })
             }
-            (Step::Hairpin, Some(first), Some(addr)) => {
+            // What a relay says must not make us knock at somebody's private address.
+            (Step::Hairpin, Some(first), Some(addr)) if is_public(first.mapped.ip()) && is_public(addr.ip()) => {
                 if *tries == 1 {
                     *open = transaction(rng);
                 }
@@ -397,4 +396,50 @@ fn transaction(rng: &mut dyn CryptoRng) -> [u8; TRANSACTION_LEN] {
 /// The datagram of a [`Ask::Stun`].
 pub(crate) fn request(transaction: [u8; TRANSACTION_LEN]) -> Vec<u8> {
     BindingRequest { transaction }.to_bytes().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    /// A round against one relay that says of every port that it is seen there; all requests that were sent.
+    fn round(mapped: &str) -> Vec<SocketAddr> {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let mut now = Now { mono_us: SECOND_US, unix_s: 0 };
+        let relay: SocketAddr = "198.51.100.1:4790".parse().unwrap();
+        let mut classifier = Classifier::default();
+        let mut out = Vec::new();
+        classifier.start(now, &mut rng, &[Server { relay: NodeId([1; 32]), addr: relay, main: true }], &mut out);
+        let mut sent = Vec::new();
+        while let Some(ask) = (!out.is_empty()).then(|| out.remove(0)) {
+            if let Ask::Stun { port, to, transaction } = ask {
+                sent.push(to);
+                let answer = netflow_wire::stun::answer(&request(transaction), mapped.parse().unwrap(), false).unwrap();
+                let message = StunMessage::new_checked(&answer.bytes).unwrap();
+                if to == relay {
+                    classifier.stun(now, &mut rng, port, relay, &message, &mut out);
+                }
+            } else if ask == Ask::OpenPort {
+                classifier.port_opened(now, &mut rng, PortId::FIRST_PUNCH, &mut out);
+            }
+            while let Some(due) = classifier.due_us().filter(|due| out.is_empty() && *due < 60 * SECOND_US) {
+                now.mono_us = now.mono_us.max(due);
+                classifier.timeout(now, &mut rng, &mut out);
+            }
+        }
+        sent
+    }
+
+    #[test]
+    fn pitfall_27_a_relay_cannot_make_us_knock_at_private_addresses() {
+        assert!(
+            round("203.0.113.7:4000").contains(&"203.0.113.7:4000".parse().unwrap()),
+            "the hairpin test sends there"
+        );
+        for private in ["192.168.1.1:80", "10.0.0.1:80", "127.0.0.1:80", "100.64.0.1:80"] {
+            assert!(!round(private).contains(&private.parse().unwrap()), "{private}");
+        }
+    }
 }

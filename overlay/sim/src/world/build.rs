@@ -213,7 +213,7 @@ impl World {
                 continue;
             }
             let all = (members.len() * members.len().saturating_sub(1)) as u64;
-            let keep = if all == 0 { 0 } else { (FINAL_PAIRS * 1_000_000 / all).min(1_000_000) };
+            let keep = (FINAL_PAIRS * 1_000_000).checked_div(all).unwrap_or(0).min(1_000_000);
             for (from, to) in members.iter().flat_map(|from| members.iter().map(move |to| (*from, *to))) {
                 if from != to && self.rng.below(1_000_000) < keep {
                     let start_us = self.scenario.heal_us + self.rng.below(SECOND);

@@ -118,6 +118,7 @@ impl World {
         }
     }
 
+    #[allow(clippy::wildcard_enum_match_arm, reason = "a world looks at few of the things a node tells its user")]
     fn node_event(&mut self, host: HostId, event: NodeEvent) {
         let name = &self.hosts[host].fixed.name;
         self.diary.detail(self.now_us, || format!("{name}: {event:?}"));

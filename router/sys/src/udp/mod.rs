@@ -222,7 +222,13 @@ pub(crate) fn is_family_missing(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests fail loudly, and plain sockets stand for strangers"
+)]
 mod tests {
     use super::*;
 
