@@ -5,7 +5,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 LAB := target/release/netflow-lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-unit test-lab test-slow bench-failover bench-flood demo lab measure fuzz sim sim-chain bench-exec localnet crash-chain bench-chain clients-chain contracts-check audit clean-lab size
+.PHONY: help setup build test test-unit test-lab test-chain test-slow bench-failover bench-flood demo lab measure fuzz sim sim-chain bench-exec localnet crash-chain bench-chain clients-chain contracts-check audit clean-lab size
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ test: setup ## Build and run every test, the lab's included (root; at most 30 mi
 
 test-unit: setup ## Only the tests that need no root
 	@bash scripts/test.sh build unit
+
+test-chain: setup ## Lint and tests of the chain's node: store, execution, network, RPC (compiles RocksDB: a quarter of an hour cold)
+	@bash scripts/test.sh chain
 
 test-lab: setup ## Only the tests in network namespaces
 	@bash scripts/test.sh build lab
