@@ -215,8 +215,7 @@ fn a_damaged_node_or_value_is_an_error_and_never_another_root() {
     let root = maps.step(EMPTY_ROOT_HASH, &values);
     let change = |maps: &Maps| {
         let mut trie = Trie::open(maps, root);
-        let failed = values.keys().find_map(|key| trie.insert(*key, vec![2; 40]).err());
-        failed
+        values.keys().find_map(|key| trie.insert(*key, vec![2; 40]).err())
     };
     assert_eq!(change(&maps), None);
     for path in maps.nodes.keys().copied().collect::<Vec<_>>() {
