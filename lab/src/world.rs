@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::lab::{Family, Lab};
+use crate::lab::{Family, Host, Lab};
 use crate::nat::NatKind;
 use crate::node::{Node, NodeSpec, text_at};
 use crate::wire::WireSpec;
@@ -21,7 +21,7 @@ pub struct World {
     pub cn2: Node,
     /// Edge node behind a port-restricted NAT.
     pub a: Node,
-    /// Edge node behind a symmetric NAT.
+    /// Edge node behind a symmetric NAT. Its box and that of `a` do not hear each other: these two stay relayed.
     pub b: Node,
     /// Edge node behind an address-restricted NAT; its home has the same addresses as the others.
     pub c: Node,
@@ -51,18 +51,20 @@ impl World {
             node.wait_ready()?;
             relays.push(node.relay_name()?);
         }
-        let home = |lab: &mut Lab, name: &str, kind| -> Result<Node> {
+        let home = |lab: &mut Lab, name: &str, kind| -> Result<(Node, Host)> {
             let plain = WireSpec::default();
             let nat = lab.nat_box(&format!("nat-{name}"), kind, Family::V4, plain)?;
             let host = lab.home_host(name, &nat, plain)?;
             let spec = NodeSpec { tier: "en", relays: relays.clone(), extra: String::new() };
             let mut node = Node::prepare(lab, &host, name, &spec)?;
             node.launch()?;
-            Ok(node)
+            Ok((node, nat.host))
         };
-        let mut a = home(&mut lab, "a", NatKind::PortRestricted)?;
-        let mut b = home(&mut lab, "b", NatKind::Symmetric)?;
-        let mut c = home(&mut lab, "c", NatKind::AddressDependent)?;
+        let (mut a, box_a) = home(&mut lab, "a", NatKind::PortRestricted)?;
+        let (mut b, box_b) = home(&mut lab, "b", NatKind::Symmetric)?;
+        let (mut c, _) = home(&mut lab, "c", NatKind::AddressDependent)?;
+        // A patient search would join these two after seconds or minutes; what is shown of relays needs a pair that stays with them.
+        lab.separate(&box_a, &box_b, true)?;
         for node in [&mut a, &mut b, &mut c] {
             node.wait_ready()?;
         }
