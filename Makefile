@@ -5,7 +5,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 LAB := target/release/netflow-lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-unit test-lab test-chain test-slow bench-failover bench-flood demo lab measure fuzz sim sim-chain bench-exec localnet crash-chain bench-chain clients-chain contracts-check audit clean-lab size
+.PHONY: help setup build test test-unit test-lab test-slow bench-failover bench-flood demo lab measure fuzz sim sim-chain bench-exec localnet crash-chain bench-chain clients-chain contracts-check audit clean-lab size
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,14 +16,11 @@ setup: ## Install what building and testing need (Debian packages, Rust when the
 build: setup ## Build what a router runs: target/release/netflowd and netctl
 	$(CARGO) build --release
 
-test: setup ## Build and run every test, the lab's included (root; at most 30 minutes cold on 2 cores)
+test: setup ## Build and run every test, the lab's included (root; at most 60 minutes cold on 2 cores)
 	@bash scripts/test.sh
 
 test-unit: setup ## Only the tests that need no root
 	@bash scripts/test.sh build unit
-
-test-chain: setup ## Lint and tests of the chain's node: store, execution, network, RPC (compiles RocksDB: a quarter of an hour cold)
-	@bash scripts/test.sh chain
 
 test-lab: setup ## Only the tests in network namespaces
 	@bash scripts/test.sh build lab
@@ -48,9 +45,9 @@ lab: setup ## The demo's little internet, left running for you to play in (Ctrl-
 	@$(CARGO) build --release -p netflowd -p netctl -p netflow-lab
 	@$(LAB) shell
 
-measure: setup ## Size, memory, idle traffic and join time against their budgets
+measure: setup ## Size, memory, idle traffic (IDLE seconds, default 300) and join time against their budgets
 	@$(CARGO) build --release -p netflowd -p netctl -p netflow-lab
-	@$(LAB) measure
+	@$(LAB) measure --idle $(or $(IDLE),300)
 
 size: setup ## Stripped size of netflowd against its budget
 	@$(CARGO) xtask size

@@ -8,9 +8,6 @@ export CARGO_TERM_COLOR=never NEXTEST_HIDE_PROGRESS_BAR=1
 mkdir -p target
 log=target/test-stage.log
 passed=0 failed=0 broken="" summary=""
-# The chain's node and what only it links (RocksDB, an EVM, libp2p) are young and cost twelve more minutes: a stage of their own, `make test-chain`.
-heavy="netchain-store netchain-exec netchain-net netchain-rpc netchaind"
-light="--workspace $(printf -- '--exclude %s ' $heavy)"
 have_nextest=$(cargo nextest --version >/dev/null 2>&1 && echo yes)
 
 # Runs the tests of one group, with nextest when it is installed, and adds up what they say. nextest is given the whole
@@ -18,15 +15,14 @@ have_nextest=$(cargo nextest --version >/dev/null 2>&1 && echo yes)
 run_tests() {
   local group=$1 status=0
   if [ -n "$have_nextest" ]; then
-    # shellcheck disable=SC2086  # a list of words on purpose
     cargo nextest run --no-fail-fast --status-level fail --final-status-level fail \
-      $light -E "$([ "$group" = lab ] && echo 'package(netflow-lab)' || echo 'not package(netflow-lab)')" 2>&1 | tee "$log"; status=${PIPESTATUS[0]}
+      --workspace -E "$([ "$group" = lab ] && echo 'package(netflow-lab)' || echo 'not package(netflow-lab)')" 2>&1 | tee "$log"; status=${PIPESTATUS[0]}
     local line; line=$(grep -aE '^ *Summary ' "$log" | tail -n 1)
     local p; p=$(sed -nE 's/.* ([0-9]+) passed.*/\1/p' <<<"$line")
     local f; f=$(sed -nE 's/.* ([0-9]+) failed.*/\1/p' <<<"$line")
     passed=$((passed + ${p:-0})) failed=$((failed + ${f:-0}))
   else
-    local which="$light --exclude netflow-lab" threads=2
+    local which="--workspace --exclude netflow-lab" threads=2
     # One lab at a time: its tests measure time.
     [ "$group" = lab ] && which="-p netflow-lab" threads=1
     # shellcheck disable=SC2086  # a list of words on purpose
@@ -41,7 +37,7 @@ run_tests() {
 }
 
 stage_format() { cargo fmt --all --check; }
-stage_build() { echo "compiling the workspace and its tests, quietly; ten minutes on two cores when nothing is there yet"; cargo build -q $light --all-targets; }
+stage_build() { echo "compiling the workspace and its tests, quietly; a quarter of an hour on two cores when nothing is there yet"; cargo build -q --workspace --all-targets; }
 # Warnings are errors with the compiler the code is written for; a newer one has lints nobody has seen yet.
 stage_lint() {
   local deny="-D warnings"
@@ -50,17 +46,12 @@ stage_lint() {
     *) deny=""; echo "lint: $(rustc --version) is not 1.95: warnings are shown and not counted" ;;
   esac
   # shellcheck disable=SC2086  # two words on purpose
-  cargo clippy -q $light --all-targets -- $deny
+  cargo clippy -q --workspace --all-targets -- $deny
 }
 stage_house() { cargo xtask tidy && cargo xtask deps; }
 stage_unit() { run_tests unit; }
 stage_docs() { RUSTDOCFLAGS="-D warnings" cargo doc -q --workspace --no-deps --document-private-items 2>&1; }
 stage_lab() { run_tests lab; }
-stage_chain() {
-  local which; which=$(printf -- '-p %s ' $heavy)
-  # shellcheck disable=SC2086  # a list of words on purpose
-  cargo clippy -q $which --all-targets -- -D warnings && cargo test --no-fail-fast $which
-}
 
 all="format build lint house unit lab"
 started=$(date +%s)

@@ -24,6 +24,9 @@ enum Task {
         /// Leave out the idle traffic, which takes eight minutes.
         #[arg(long)]
         quick: bool,
+        /// How long idle traffic is counted, seconds.
+        #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(60..=86_400))]
+        idle: u64,
     },
     /// Cut the direct path, kill the relay in use and switch the uplink under running traffic; print the gaps.
     Failover,
@@ -68,7 +71,7 @@ fn run(task: Task) -> anyhow::Result<()> {
     match task {
         Task::Demo => demo::run(),
         Task::Shell => shell::run(),
-        Task::Measure { quick } => measure::run(quick),
+        Task::Measure { quick, idle } => measure::run((!quick).then_some(idle)),
         Task::Failover => failover::run(),
         Task::Flood { rate } => flood::run(rate),
         Task::Patient { runs } => matrix::patient(runs),

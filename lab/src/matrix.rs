@@ -244,10 +244,11 @@ pub fn patient(runs: usize) -> Result<()> {
     for (from, to) in [(3, 2), (2, 3)] {
         let report = patient_cell(from, to, runs)?;
         let at = |part: usize| {
-            report.seconds.get((report.seconds.len() * part / 100).min(report.seconds.len().saturating_sub(1)))
+            let place = (report.seconds.len() * part / 100).min(report.seconds.len().saturating_sub(1));
+            report.seconds.get(place).map_or_else(|| "-".to_owned(), ToString::to_string)
         };
         println!(
-            "{:>8} -> {:<8} {} of {} direct; 25 % {:?} s, half {:?} s, 90 % {:?} s, last {:?} s; at most {} connections at a box, {} UDP sockets",
+            "{:>8} -> {:<8} {} of {} direct; 25 % {} s, half {} s, 90 % {} s, last {} s; at most {} connections at a box, {} UDP sockets",
             report.from,
             report.to,
             report.direct,
@@ -255,7 +256,7 @@ pub fn patient(runs: usize) -> Result<()> {
             at(25),
             at(50),
             at(90),
-            report.seconds.last(),
+            at(100),
             report.worst.tracked,
             report.worst.ports
         );

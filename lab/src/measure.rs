@@ -19,8 +19,6 @@ use crate::world::{join_as, overlay_v4};
 
 /// Members of the crowd beside the one that is measured.
 const PEERS: usize = 100;
-/// A day over the length of the idle measurement: 86,400 s / 300 s.
-const IDLE_S: u64 = 300;
 /// Seconds in a day.
 const DAY_S: u64 = 86_400;
 /// Time after which sessions without traffic have gone quiet (keepalives end after 180 s), before idle traffic is counted.
@@ -36,12 +34,12 @@ struct Row {
 
 /// Measures everything and prints the table; also in `target/measure/report.json`.
 ///
-/// `quick` leaves out the idle traffic, which alone takes eight minutes.
+/// Idle traffic is counted for `idle_s` seconds and made a day's; it is left out without.
 ///
 /// # Errors
 /// One line: what could not be set up.
 #[allow(clippy::print_stdout, reason = "the table is the product")]
-pub fn run(quick: bool) -> Result<()> {
+pub fn run(idle_s: Option<u64>) -> Result<()> {
     let mut rows = Vec::new();
     let mut row = |what, measured, unit, budget| rows.push(Row { what, measured, unit, budget });
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
@@ -61,12 +59,12 @@ pub fn run(quick: bool) -> Result<()> {
     crowd.ping_all()?;
     row("EN resident, 100 peers with sessions", mib(resident(&crowd.a)?), "MiB", Some(32.0));
     row("CN resident, relay of 101 members", mib(resident(&crowd.cn)?), "MiB", None);
-    if !quick {
-        println!("waiting {QUIET_S} s for sessions to go quiet, then counting for {IDLE_S} s ...");
+    if let Some(idle_s) = idle_s {
+        println!("waiting {QUIET_S} s for sessions to go quiet, then counting for {idle_s} s ...");
         std::thread::sleep(Duration::from_secs(QUIET_S));
         let before = crowd.counted()?;
-        std::thread::sleep(Duration::from_secs(IDLE_S));
-        let day = (crowd.counted()? - before) * DAY_S / IDLE_S;
+        std::thread::sleep(Duration::from_secs(idle_s));
+        let day = (crowd.counted()? - before) * DAY_S / idle_s;
         row("idle EN, 101 members: control traffic", day as f64 / 1e6, "MB/day", Some(2.0));
     }
     print!("{}", table(&rows));

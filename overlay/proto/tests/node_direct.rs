@@ -172,6 +172,25 @@ fn pitfall_15_the_worst_search_stays_within_64_ports_and_300_entries_and_ends_by
 }
 
 #[test]
+fn a_patient_search_goes_on_for_as_long_as_one_end_pings() {
+    for kinds in [[Kind::Random, Kind::Home], [Kind::Home, Kind::Random]] {
+        let mut pair = pair(31, kinds);
+        pair.world.underlay.blind = true;
+        assert!(pair.reaches(2 * SECOND));
+        let (now, target) = (pair.world.now, pair.world.id(pair.ends[1]));
+        pair.world.node(pair.ends[0]).ping(now, &pair.network, &target, 200, SECOND).unwrap();
+        pair.world.run(150 * SECOND);
+        let seeker = usize::from(kinds[1] == Kind::Home);
+        let nat = &mut pair.world.underlay.boxes[pair.boxes[seeker].unwrap()];
+        nat.most_entries = 0;
+        pair.world.run(35 * SECOND);
+        let entries = pair.world.underlay.boxes[pair.boxes[seeker].unwrap()].most_entries;
+        assert!(entries > 200, "{entries} entries in the fifth window of the search: it ended");
+        pair.check_manners();
+    }
+}
+
+#[test]
 fn pitfall_15_two_random_nats_that_let_everybody_in_do_not_chase_each_others_ports() {
     // Each answer comes from yet another port of the other box, which looks like one more address to try.
     let mut pair = pair(12, [Kind::RandomOpen, Kind::RandomOpen]);

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aws_lc_rs::hkdf;
+use aws_lc_rs::{hkdf, hmac};
 use netflow_overlay::NodeKeys;
 use netflow_overlay::session::PqMode;
 use netflow_wire::NodeId;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::crypto::{CryptoError, HmacKey};
 use quinn::{EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
@@ -146,12 +147,30 @@ pub(super) fn endpoint(keys: &NodeKeys) -> anyhow::Result<EndpointConfig> {
     derive(&[b"reset"], &mut reset)
         .and_then(|()| derive(&[b"connection ids"], &mut ids))
         .context("key derivation failed")?;
-    let mut config = EndpointConfig::new(Arc::new(aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &reset)));
+    let mut config = EndpointConfig::new(Arc::new(ResetKey(hmac::Key::new(hmac::HMAC_SHA256, &reset))));
     let ids = u64::from_le_bytes(ids);
     config.cid_generator(move || Box::new(quinn_proto::HashedConnectionIdGenerator::from_key(ids)));
     // The demultiplexer tells QUIC by its fixed bit, so the bit must stay fixed.
     config.grease_quic_bit(false);
     Ok(config)
+}
+
+/// Keys the tokens of stateless resets. quinn has the same for aws-lc, but not in a build that also has its `ring` feature, as every
+/// build of the whole workspace has (libp2p wants it).
+struct ResetKey(hmac::Key);
+
+impl HmacKey for ResetKey {
+    fn sign(&self, data: &[u8], out: &mut [u8]) {
+        out.copy_from_slice(hmac::sign(&self.0, data).as_ref());
+    }
+
+    fn signature_len(&self) -> usize {
+        hmac::HMAC_SHA256.digest_algorithm().output_len()
+    }
+
+    fn verify(&self, data: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
+        hmac::verify(&self.0, data, signature).map_err(|_| CryptoError)
+    }
 }
 
 struct OutLen(usize);

@@ -192,6 +192,8 @@ impl Node {
             Ok(Inner::Pull(ranges)) => self.pull_by_peer(now, peer, &ranges),
             Ok(Inner::EntryFragment(fragment)) => self.fragment_from_peer(now, peer, &fragment),
             Ok(Inner::Ping { id, t }) => {
+                // Somebody at the other end wants this path as much as for a packet: a search for a better one goes on.
+                self.traffic(now, peer);
                 if let Ok(answer) = (Inner::Pong { id, t }).to_vec() {
                     self.send_answer(now, peer, &answer, via);
                 }

@@ -7,10 +7,11 @@
 
 use crate::time::{MILLI_US, Now, SECOND_US};
 
-/// Silence under traffic after which a path is probed.
-pub const SUSPECT_US: u64 = 100 * MILLI_US;
+/// Silence under traffic after which a path is probed. Twice a usual round trip; with the probes after it a path is dead within
+/// 255 ms, which leaves 45 ms of the goal (300 ms without a packet) to choose another one and to use it.
+pub const SUSPECT_US: u64 = 75 * MILLI_US;
 /// Least distance of the probes in a silence: one lost burst must not take all of them.
-const MIN_GAP_US: u64 = 50 * MILLI_US;
+const MIN_GAP_US: u64 = 40 * MILLI_US;
 /// Probes without any sign of life after which it is dead.
 pub const DEAD_AFTER: u8 = 3;
 /// Answered probes in a row a dead path needs: one answer may have been luck.
@@ -294,9 +295,9 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_path_is_dead_300_ms_after_the_first_unanswered_frame_and_three_probes() {
+    fn a_cut_path_is_dead_255_ms_after_the_first_unanswered_frame_and_three_probes() {
         let mut life = Liveness::new(at(0));
-        assert_eq!(die(&mut life, 5_000, TIMEOUT), (300 * MILLI_US, 3));
+        assert_eq!(die(&mut life, 5_000, TIMEOUT), (255 * MILLI_US, 3));
         assert_eq!(life.health(), Health::Dead);
     }
 
