@@ -29,9 +29,12 @@ pub use netchain_state as state;
 pub use order::order_after;
 pub use overlay::{Overlay, ReadError};
 pub use params::{ChainParams, DEFAULT_GAS_LIMIT, DEFAULT_MIN_BASE_FEE, FeeRule, WITNESS_CONTRACT};
-pub use receipt::{BlockReceipt, receipts_with_context};
+pub use receipt::{BlockReceipt, receipts_with_context, with_context};
 pub use trace::{TraceError, TracedTransaction};
-pub use transaction::{MAX_TRANSACTION_BYTES, SignedTransaction, TransactionError, decode_body, encode_body};
+pub use transaction::{
+    MAX_TRANSACTION_BYTES, SignedTransaction, TransactionError, decode_body, decode_stored_all, encode_body,
+    encode_senders,
+};
 
 /// Executes by the rules of one chain. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]

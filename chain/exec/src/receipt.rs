@@ -31,27 +31,33 @@ pub fn receipts_with_context(
     base_fee: u64,
 ) -> Result<Vec<BlockReceipt>, crate::TransactionError> {
     let bad = crate::TransactionError::Encoding;
-    if receipts.len() != transactions.len() {
-        return Err(bad);
-    }
+    let decode = |bytes: &Bytes| ReceiptEnvelope::decode_2718(&mut bytes.as_ref()).map_err(|_| bad);
+    let receipts: Vec<ReceiptEnvelope> = receipts.iter().map(decode).collect::<Result<_, _>>()?;
+    if receipts.len() == transactions.len() { Ok(with_context(receipts, transactions, base_fee)) } else { Err(bad) }
+}
+
+/// Adds to each receipt what follows from its place in the block.
+#[must_use]
+pub fn with_context(
+    receipts: Vec<ReceiptEnvelope>,
+    transactions: &[SignedTransaction],
+    base_fee: u64,
+) -> Vec<BlockReceipt> {
     let (mut gas_before, mut first_log_index) = (0, 0);
-    let mut out = Vec::with_capacity(receipts.len());
-    for (bytes, transaction) in receipts.iter().zip(transactions) {
-        let receipt = ReceiptEnvelope::decode_2718(&mut bytes.as_ref()).map_err(|_| bad)?;
-        let cumulative = receipt.cumulative_gas_used();
-        let logs = receipt.logs().len() as u64;
+    let place = |(receipt, transaction): (ReceiptEnvelope, &SignedTransaction)| {
         let envelope = transaction.envelope();
         let contract_address =
             (envelope.is_create() && receipt.is_success()).then(|| transaction.sender().create(envelope.nonce()));
-        out.push(BlockReceipt {
-            receipt,
-            gas_used: cumulative - gas_before,
+        let cumulative = receipt.cumulative_gas_used();
+        let placed = BlockReceipt {
+            gas_used: cumulative.saturating_sub(std::mem::replace(&mut gas_before, cumulative)),
             effective_gas_price: transaction.effective_gas_price(base_fee),
             contract_address,
             first_log_index,
-        });
-        gas_before = cumulative;
-        first_log_index += logs;
-    }
-    Ok(out)
+            receipt,
+        };
+        first_log_index += placed.receipt.logs().len() as u64;
+        placed
+    };
+    receipts.into_iter().zip(transactions).map(place).collect()
 }

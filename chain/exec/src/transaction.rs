@@ -74,25 +74,20 @@ impl SignedTransaction {
     /// # Errors
     /// See [`TransactionError`]. Safe on any input.
     pub fn decode_any(bytes: &[u8], chain_id: u64) -> Result<Self, TransactionError> {
-        if bytes.len() > MAX_TRANSACTION_BYTES {
-            return Err(TransactionError::TooLong);
-        }
-        let mut rest = bytes;
-        let envelope = TxEnvelope::decode_2718(&mut rest).map_err(|_| TransactionError::Encoding)?;
-        if envelope.tx_type() == TxType::Eip4844 {
-            return Err(TransactionError::Blob);
-        }
-        // A second encoding would be a second hash for one transaction.
-        if !rest.is_empty() || envelope.encoded_2718() != bytes {
-            return Err(TransactionError::Encoding);
-        }
-        // Without chain id: signed for every chain (before EIP-155), as deployers with known keys do.
-        if let Some(other) = envelope.chain_id().filter(|id| *id != chain_id) {
-            return Err(TransactionError::Chain(other));
-        }
+        let envelope = parse(bytes, chain_id)?;
         let sender = envelope.recover_signer().map_err(|_| TransactionError::Signature)?;
         let bytes = Bytes::copy_from_slice(bytes);
         Ok(Self(Arc::new(Inner { hash: keccak256(&bytes), envelope, sender, bytes })))
+    }
+
+    /// As [`decode_any`](Self::decode_any) for a transaction whose sender this node recovered before and wrote down: reading a
+    /// stored block costs no signatures. Never for bytes from outside.
+    ///
+    /// # Errors
+    /// See [`TransactionError`].
+    pub fn decode_stored(bytes: &Bytes, chain_id: u64, sender: Address) -> Result<Self, TransactionError> {
+        let envelope = parse(bytes, chain_id)?;
+        Ok(Self(Arc::new(Inner { hash: keccak256(bytes), envelope, sender, bytes: bytes.clone() })))
     }
 
     /// The transaction with its signature.
@@ -145,6 +140,50 @@ impl SignedTransaction {
             authorization_list: authorizations.iter().cloned().map(Either::Left).collect(),
         }
     }
+}
+
+/// All checks but the signature's.
+fn parse(bytes: &[u8], chain_id: u64) -> Result<TxEnvelope, TransactionError> {
+    if bytes.len() > MAX_TRANSACTION_BYTES {
+        return Err(TransactionError::TooLong);
+    }
+    let mut rest = bytes;
+    let envelope = TxEnvelope::decode_2718(&mut rest).map_err(|_| TransactionError::Encoding)?;
+    if envelope.tx_type() == TxType::Eip4844 {
+        return Err(TransactionError::Blob);
+    }
+    // A second encoding would be a second hash for one transaction.
+    if !rest.is_empty() || envelope.encoded_2718() != bytes {
+        return Err(TransactionError::Encoding);
+    }
+    // Without chain id: signed for every chain (before EIP-155), as deployers with known keys do.
+    match envelope.chain_id().filter(|id| *id != chain_id) {
+        Some(other) => Err(TransactionError::Chain(other)),
+        None => Ok(envelope),
+    }
+}
+
+/// Senders of a block's transactions as a node notes them beside the block: 20 bytes each, in block order.
+#[must_use]
+pub fn encode_senders<'a>(transactions: impl IntoIterator<Item = &'a SignedTransaction>) -> Bytes {
+    transactions.into_iter().flat_map(|transaction| transaction.sender().0.0).collect::<Vec<u8>>().into()
+}
+
+/// Reads a stored block's transactions with the senders noted beside it. Notes that do not fit (a node of another version
+/// wrote them, or none) cost the signatures once more.
+///
+/// # Errors
+/// One of them is no transaction.
+pub fn decode_stored_all(
+    raws: &[Bytes],
+    senders: &[u8],
+    chain_id: u64,
+) -> Result<Vec<SignedTransaction>, TransactionError> {
+    if raws.is_empty() || senders.len() != raws.len() * Address::len_bytes() {
+        return raws.iter().map(|raw| SignedTransaction::decode_any(raw, chain_id)).collect();
+    }
+    let senders = senders.chunks_exact(Address::len_bytes()).map(Address::from_slice);
+    raws.iter().zip(senders).map(|(raw, sender)| SignedTransaction::decode_stored(raw, chain_id, sender)).collect()
 }
 
 /// A block's body: RLP list of transactions as byte strings.

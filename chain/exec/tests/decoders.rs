@@ -8,7 +8,9 @@ use alloy_primitives::{Bytes, TxKind};
 use alloy_rpc_types_eth::TransactionRequest;
 use common::{CHAIN_ID, chain, genesis_json, sign, transfer, wallet};
 use netchain_exec::precompiles::{SIGNATURES, TRIE_PROOF};
-use netchain_exec::{Call, Genesis, SignedTransaction, conformance, decode_body, roots_of_body};
+use netchain_exec::{
+    Call, Genesis, SignedTransaction, conformance, decode_body, decode_stored_all, encode_senders, roots_of_body,
+};
 use proptest::prelude::*;
 
 fn changed(mut bytes: Vec<u8>, at: usize, flip: u8, cut: usize) -> Vec<u8> {
@@ -47,6 +49,30 @@ proptest! {
             let _ = genesis.block();
         }
     }
+}
+
+#[test]
+fn stored_transactions_are_read_with_the_senders_noted_and_without_notes_recovered() {
+    let (a, b) = (wallet(1), wallet(2));
+    let raws: Vec<Bytes> = [(&a, 0), (&b, 0), (&a, 1)]
+        .iter()
+        .map(|(from, nonce)| sign(&from.key, transfer(from, *nonce, b.address, 1)).encoded_2718().into())
+        .collect();
+    let read: Vec<_> = raws.iter().map(|raw| SignedTransaction::decode(raw, CHAIN_ID).unwrap()).collect();
+    let notes = encode_senders(&read);
+    // Notes are believed: that is what makes them cheap. So a changed one shows.
+    let mut changed = notes.to_vec();
+    changed[20] ^= 1;
+    let senders = |notes: &[u8]| -> Vec<_> {
+        decode_stored_all(&raws, notes, CHAIN_ID).unwrap().iter().map(SignedTransaction::sender).collect()
+    };
+    assert_eq!(senders(&notes), [a.address, b.address, a.address]);
+    assert_ne!(senders(&changed)[1], b.address);
+    // Notes of another length are none: the signatures decide.
+    for notes in [&changed[..40], &changed[..59], &[], &[changed.clone(), changed.clone()].concat()] {
+        assert_eq!(senders(notes), [a.address, b.address, a.address]);
+    }
+    assert!(decode_stored_all(&[], &[], CHAIN_ID).unwrap().is_empty());
 }
 
 proptest! {

@@ -4,6 +4,9 @@
 //! channels. What is decided there is pure and tested without a socket: [`announce`] (which peer is which witness), [`sync`]
 //! (whom to ask for which blocks) and [`wire`] (encodings).
 
+// The shell of the network: the task reads clocks and hands them to the pure parts.
+#![allow(clippy::disallowed_methods)]
+
 pub mod announce;
 mod behaviour;
 mod codec;
@@ -14,7 +17,9 @@ mod task;
 pub mod wire;
 
 pub use announce::{AnnounceError, Announcement, Announcer};
-pub use task::{NetCommand, NetConfig, NetError, NetEvent, NetHandle, NetStatus, Ticket, Verdict, WitnessKey, start};
+pub use task::{
+    NetCommand, NetConfig, NetError, NetEvent, NetHandle, NetStatus, PeerStatus, Ticket, Verdict, WitnessKey, start,
+};
 pub use wire::{SnapshotInfo, SyncRequest, SyncResponse};
 
 pub use libp2p::{Multiaddr, PeerId};

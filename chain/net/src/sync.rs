@@ -85,6 +85,12 @@ impl BlockSync {
         }
     }
 
+    /// Height a peer claims, 0 when it has not said.
+    #[must_use]
+    pub fn height_of(&self, peer: u64) -> u64 {
+        self.peers.get(&peer).map_or(0, |state| state.height)
+    }
+
     /// A peer is gone.
     pub fn remove_peer(&mut self, peer: u64) {
         self.peers.remove(&peer);
@@ -148,7 +154,7 @@ impl BlockSync {
             |state: &&mut PeerState| state.asked.is_none() && state.rests_until_us <= now_us && state.height >= from;
         // Those that rested longest ago first, so that requests go round.
         let (peer, state) =
-            self.peers.iter_mut().filter(|(_, state)| able(&state)).min_by_key(|(_, s)| s.rests_until_us)?;
+            self.peers.iter_mut().filter(|(_, state)| able(state)).min_by_key(|(_, s)| s.rests_until_us)?;
         let count = count.min(state.height - from + 1);
         state.asked = Some((from, count));
         state.rests_until_us = now_us;

@@ -8,13 +8,16 @@ use netchain_consensus::block::{MAX_BLOCK_BYTES, MAX_BLOCK_EVIDENCE};
 use netchain_consensus::{Application, Block, BlockParts, CertifiedBlock, Draft, Evidence, Invalid, Tip};
 use netchain_exec::witness::read_witness_set;
 use netchain_exec::{BlockContext, Candidates, ExecutedBlock, Executor, SignedTransaction, Verdict, order_after};
-use netchain_exec::{ExecError, roots_of_body};
+use netchain_exec::{ExecError, encode_senders, roots_of_body, with_context};
+use netchain_rpc::{ReadBlock, RecentBlocks};
 use netchain_state::{Account, State, StateChanges, StateError, StateUpdate, TablesState};
 use netchain_store::{BlockBytes, NewBlock, Store, StoreError, transactions_of};
 use netchain_types::header::with_extra;
 use netchain_types::{Certificate, ChainDomain, ConsensusExtra, Header, ProposerOrder, WitnessSet, next_mix};
 use tokio::sync::broadcast;
 
+use crate::cpu::{Work, spend};
+use crate::recover::decode_all;
 use crate::reveal::{RevealKey, verify_reveal};
 use crate::txpool::TxPool;
 
@@ -51,6 +54,7 @@ pub struct Chain {
     pool: Arc<TxPool>,
     reveal: Option<RevealKey>,
     heads: broadcast::Sender<u64>,
+    recent: Arc<RecentBlocks>,
     tip: Tip,
     header: Header,
     done: Option<Done>,
@@ -79,7 +83,13 @@ impl Chain {
             witnesses(&store.state_at(height.saturating_sub(1))?, &executor)?
         };
         let tip = tip_of(&store, &header, voted, next)?;
-        Ok(Self { store, executor, domain, pool, reveal, heads, tip, header, done: None })
+        Ok(Self { store, executor, domain, pool, reveal, heads, recent: Arc::default(), tip, header, done: None })
+    }
+
+    /// Hands every committed block to RPC's blocks in memory.
+    #[must_use]
+    pub fn with_recent(self, recent: Arc<RecentBlocks>) -> Self {
+        Self { recent, ..self }
     }
 
     /// The store.
@@ -110,10 +120,12 @@ impl Chain {
         let transactions = self.transactions(block)?;
         let context = self.context(block);
         let latest = self.store.latest();
-        let executed =
-            self.executor.execute(TablesState(&latest), &context, &transactions).map_err(|error| refused(&error))?;
-        self.executor.check(header, &self.header, &executed).map_err(|error| refused(&error))?;
-        let update = self.store.prepare(&executed.changes).map_err(|_| Invalid("the state cannot be read here"))?;
+        let run = || self.executor.execute(TablesState(&latest), &context, &transactions);
+        let executed = spend(Work::Execution, run).map_err(|error| refused(&error))?;
+        let update = spend(Work::Roots, || {
+            self.executor.check(header, &self.header, &executed).map_err(|error| refused(&error))?;
+            self.store.prepare(&executed.changes).map_err(|_| Invalid("the state cannot be read here"))
+        })?;
         if update.root != header.state_root {
             return Err(Invalid("state root"));
         }
@@ -129,15 +141,13 @@ impl Chain {
     fn transactions(&self, block: &Block) -> Result<Vec<SignedTransaction>, Invalid> {
         let raws = transactions_of(block.body()).map_err(|_| Invalid("body"))?;
         let hashes: Vec<B256> = raws.iter().map(alloy_primitives::keccak256).collect();
-        let last = raws.len().saturating_sub(1);
-        let read = |(index, (known, raw)): (usize, (Option<SignedTransaction>, &Bytes))| match known {
-            Some(known) => Ok(known),
-            None if index == last => SignedTransaction::decode_any(raw, self.domain.chain_id),
-            None => SignedTransaction::decode(raw, self.domain.chain_id),
-        };
         let known = self.pool.get_all(&hashes);
-        let all: Result<Vec<_>, _> = known.into_iter().zip(&raws).enumerate().map(read).collect();
-        all.map_err(|_| Invalid("a transaction is none"))
+        // The last one is the system's: never in the pool, so it is the last here too.
+        let unknown: Vec<Bytes> =
+            raws.into_iter().zip(&known).filter(|(_, known)| known.is_none()).map(|(raw, _)| raw).collect();
+        let mut read = decode_all(&unknown, self.domain.chain_id, true).into_iter();
+        let all = known.into_iter().map(|known| known.map_or_else(|| read.next()?.ok(), Some));
+        all.collect::<Option<Vec<_>>>().ok_or(Invalid("a transaction is none"))
     }
 
     /// The set that votes on the block after one that changes this.
@@ -172,13 +182,17 @@ impl Chain {
         let context = BlockContext::of(&header, &extra, bitmap, evidence_bytes(&evidence));
         let user_gas = self.executor.params().user_gas();
         // Gas limits are not gas used: what is offered may add up to several blocks.
-        let best = self.pool.best(user_gas.saturating_mul(4), MAX_BODY_BYTES);
+        let best = spend(Work::Pool, || self.pool.best(user_gas.saturating_mul(4), MAX_BODY_BYTES));
         let mut offer = Offer { best: best.into_iter(), pool: &self.pool, skipped: BTreeSet::new() };
         let latest = self.store.latest();
-        let executed = self.executor.build(TablesState(&latest), &context, &mut offer, MAX_BODY_BYTES);
+        let executed =
+            spend(Work::Execution, || self.executor.build(TablesState(&latest), &context, &mut offer, MAX_BODY_BYTES));
         let executed = executed.map_err(|error| tracing::error!(%error, "no block can be built")).ok()?;
-        let update = self.store.prepare(&executed.changes).ok()?;
-        executed.fill(&mut header, self.executor.params().gas_limit, update.root);
+        let update = spend(Work::Roots, || {
+            let update = self.store.prepare(&executed.changes).ok()?;
+            executed.fill(&mut header, self.executor.params().gas_limit, update.root);
+            Some(update)
+        })?;
         extra.next_validators_hash = self.set_after(&executed.changes).ok()?.hash();
         let body = executed.body();
         let block = Block::new(BlockParts { header: with_extra(header, &extra), last_commit, evidence, body }).ok()?;
@@ -193,18 +207,27 @@ impl Chain {
             Invalid("the store failed")
         };
         let Some(Done { executed, update, .. }) = self.done.take() else { return Err(Invalid("not executed")) };
-        let new = NewBlock {
-            block: BlockBytes::new(block.encode().into()).map_err(failed)?,
-            receipts: executed.receipt_bytes(),
-            certificate: certificate.encode().into(),
-            notes: Bytes::new(),
-        };
-        self.store.commit(&new, &update).map_err(failed)?;
+        let bytes = spend(Work::Commit, || {
+            let new = NewBlock {
+                block: BlockBytes::new(block.encode().into())?,
+                receipts: executed.receipt_bytes(),
+                certificate: certificate.encode().into(),
+                notes: encode_senders(&executed.transactions),
+            };
+            self.store.commit(&new, &update)?;
+            Ok::<_, StoreError>(new.block.bytes.len())
+        });
+        let size = bytes.map_err(failed)?;
         let next = witnesses(&TablesState(&self.store.latest()), &self.executor).map_err(|_| Invalid("witness set"))?;
         let voted = std::mem::replace(&mut self.tip.next, next.clone());
         self.header = block.header().clone();
         self.tip = tip_of(&self.store, &self.header, voted, next).map_err(|_| Invalid("order of creators"))?;
-        self.pool.block(&executed.changes, u128::from(self.executor.params().next_base_fee(&self.header)));
+        let base_fee = u128::from(self.executor.params().next_base_fee(&self.header));
+        spend(Work::Pool, || self.pool.block(&executed.changes, base_fee));
+        let ExecutedBlock { transactions, receipts, .. } = executed;
+        let receipts = with_context(receipts, &transactions, block.header().base_fee_per_gas);
+        let (header, hash, context) = (block.header().clone(), block.hash(), self.context(block));
+        self.recent.insert(Arc::new(ReadBlock { header, hash, size, transactions, receipts, context }));
         // Nobody listening is no failure.
         let _ = self.heads.send(block.height());
         Ok(())

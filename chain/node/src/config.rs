@@ -71,11 +71,20 @@ impl Default for RpcSection {
 }
 
 /// `[store]`
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreSection {
     /// Keep the state of all heights instead of 42 hours.
     pub archive: bool,
+    /// Blocks from one snapshot for new nodes to the next; 0: none are made. Two are kept.
+    pub snapshot_blocks: u64,
+}
+
+impl Default for StoreSection {
+    fn default() -> Self {
+        // A day: a new node then has at most a day of blocks to execute.
+        Self { archive: false, snapshot_blocks: 28_800 }
+    }
 }
 
 /// `[mempool]`
@@ -156,6 +165,21 @@ impl Layout {
     #[must_use]
     pub fn witness_key(&self) -> PathBuf {
         self.0.join("witness.key")
+    }
+    /// Socket of the operator.
+    #[must_use]
+    pub fn admin(&self) -> PathBuf {
+        self.0.join("admin.sock")
+    }
+    /// Snapshots for new nodes.
+    #[must_use]
+    pub fn snapshots(&self) -> PathBuf {
+        self.0.join("snapshots")
+    }
+    /// Chunks of a snapshot being fetched.
+    #[must_use]
+    pub fn fetched(&self) -> PathBuf {
+        self.0.join("fetched-snapshot")
     }
     /// Lock of the running process.
     #[must_use]

@@ -206,8 +206,10 @@ impl Engine {
 
     /// Full nodes hear of a block from its creator; if that one is gone, they ask.
     fn publish_own(&self, host: &ChainHost, height: u64) {
-        let block = host.app().certified(height);
-        if let Some(block) = block.filter(|it| it.block.header().beneficiary == self.account) {
+        let header = host.app().store().header(height).ok().flatten();
+        if header.is_some_and(|header| header.beneficiary == self.account)
+            && let Some(block) = host.app().certified(height)
+        {
             self.net.send(NetCommand::PublishBlock(block));
         }
     }

@@ -85,6 +85,19 @@ pub fn bench_key(index: u32) -> B256 {
 /// # Errors
 /// Of the file system, or a number of witnesses that is none.
 pub fn localnet(root: &Path, net: &Localnet, bench_address: impl Fn(u32) -> Address) -> anyhow::Result<()> {
+    localnet_with(root, net, bench_address, |_| ())
+}
+
+/// As [`localnet`], with a genesis that `edit` changed: other contracts, fewer witnesses than nodes.
+///
+/// # Errors
+/// As there, or the genesis is not acceptable any more.
+pub fn localnet_with(
+    root: &Path,
+    net: &Localnet,
+    bench_address: impl Fn(u32) -> Address,
+    edit: impl FnOnce(&mut Genesis),
+) -> anyhow::Result<()> {
     ensure!((1..=MAX_WITNESSES).contains(&net.witnesses), "a network has 1 to {MAX_WITNESSES} witnesses");
     let mut nodes: Vec<(Layout, WitnessKeys)> = Vec::new();
     for index in 0..net.witnesses {
@@ -101,7 +114,7 @@ pub fn localnet(root: &Path, net: &Localnet, bench_address: impl Fn(u32) -> Addr
     let mut alloc: BTreeMap<Address, GenesisAccount> =
         DEV_ACCOUNTS.iter().map(|account| (*account, rich(1_000_000))).collect();
     alloc.extend((0..net.bench_accounts).map(|index| (bench_address(index), rich(1_000))));
-    let genesis = Genesis {
+    let mut genesis = Genesis {
         config: GenesisConfig {
             chain_id: DEV_CHAIN_ID,
             nfc: GenesisNfc {
@@ -116,6 +129,7 @@ pub fn localnet(root: &Path, net: &Localnet, bench_address: impl Fn(u32) -> Addr
         mix_hash: keccak256("NFC/LOCALNET"),
         alloc,
     };
+    edit(&mut genesis);
     genesis.block()?;
     let json = serde_json::to_vec_pretty(&genesis)?;
     let mut bootnodes = Vec::new();

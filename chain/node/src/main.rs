@@ -2,12 +2,15 @@
 
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use netchaind::admin::Request;
 use netchaind::config::{Layout, load};
 use netchaind::init::{DEV_ACCOUNTS, Localnet};
+use netchaind::service::SetLogLevel;
 
 /// A node of the NetFlowCoin chain: blocks, state, JSON-RPC.
 #[derive(Parser)]
@@ -61,10 +64,61 @@ enum Command {
         #[arg(long)]
         trusted: Option<B256>,
     },
+    /// Fetch the newest snapshot from several peers into an empty database and verify its state root; then try: netchaind run.
+    FetchSnapshot {
+        /// Hash of the snapshot's block, from somebody you trust; needed once the witnesses are not those of the genesis.
+        #[arg(long)]
+        trusted: Option<B256>,
+    },
     /// Check every record of the database against the state root and the headers.
     VerifyDb,
     /// Show who this node is: peer id and the witness' seat.
     Show,
+    /// Ask or change a running node, over the socket in its folder.
+    Admin {
+        #[command(subcommand)]
+        command: AdminCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum AdminCommand {
+    /// Height, sync, mempool and peers in numbers.
+    Status,
+    /// Connected peers.
+    Peers,
+    /// Waiting transactions.
+    Mempool {
+        /// At most so many.
+        #[arg(long, default_value_t = 1_000)]
+        most: usize,
+    },
+    /// End the node after the step under way.
+    Stop,
+    /// Write the state after the last block into a folder while the node goes on.
+    ExportSnapshot {
+        /// The folder.
+        to: PathBuf,
+    },
+    /// Change the level of the log: error, warn, info, debug, trace, off.
+    LogLevel {
+        /// The level.
+        level: String,
+    },
+}
+
+impl AdminCommand {
+    fn request(self) -> anyhow::Result<Request> {
+        Ok(match self {
+            Self::Status => Request::Status,
+            Self::Peers => Request::Peers,
+            Self::Mempool { most } => Request::Mempool { most },
+            Self::Stop => Request::Stop,
+            // The node has another working directory than the operator.
+            Self::ExportSnapshot { to } => Request::ExportSnapshot { to: std::path::absolute(to)? },
+            Self::LogLevel { level } => Request::LogLevel { level },
+        })
+    }
 }
 
 fn main() -> anyhow::Result<()> {
@@ -88,21 +142,35 @@ fn main() -> anyhow::Result<()> {
             Ok(())
         }
         Command::Run => {
-            log();
+            let set_log = log();
             let config = load(&layout.config())?;
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .enable_all()
-                // RPC and signature checks: more threads than cores only make each slower.
-                .max_blocking_threads(32)
-                .build()
-                .context("no runtime")?;
-            runtime.block_on(netchaind::service::run(layout, config))
+            runtime()?.block_on(netchaind::service::run(layout, config, set_log))
+        }
+        Command::FetchSnapshot { trusted } => {
+            let _level = log();
+            let config = load(&layout.config())?;
+            let fetched = runtime()?.block_on(netchaind::fetch::fetch_snapshot(&layout, &config, trusted))?;
+            let peers = fetched.peers.len();
+            Ok(writeln!(out, "height {}\nblock {}\nfrom {peers} peers, verified", fetched.height, fetched.block)?)
         }
         Command::ExportSnapshot { to } => netchaind::offline::export_snapshot(&layout, &load(&layout.config())?, &to),
         Command::ImportSnapshot { from, trusted } => netchaind::offline::import_snapshot(&layout, &from, trusted),
         Command::VerifyDb => netchaind::offline::verify_db(&layout, &load(&layout.config())?),
         Command::Show => show(&layout),
+        Command::Admin { command } => {
+            let answer = netchaind::admin::ask(&layout.admin(), &command.request()?)?;
+            Ok(writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?)
+        }
     }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        // RPC and signature checks: more threads than cores only make each slower.
+        .max_blocking_threads(32)
+        .build()
+        .context("no runtime")
 }
 
 /// Account of a benchmark key.
@@ -110,19 +178,29 @@ fn bench_address(index: u32) -> Address {
     netchaind::keys::account_of_secret(&netchaind::init::bench_key(index)).unwrap_or_default()
 }
 
-/// Logs to standard error. NETCHAIND_LOG=debug and so on is the level of our own crates; the libraries' chatter (every vote, every
-/// gossiped message) begins one level deeper.
-fn log() {
-    use tracing::level_filters::LevelFilter as L;
+/// Logs to standard error. NETCHAIND_LOG=debug and so on is the level to begin with. Returns what changes it.
+fn log() -> SetLogLevel {
+    use tracing::level_filters::LevelFilter;
     use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing_subscriber::reload;
     use tracing_subscriber::util::SubscriberInitExt as _;
-    let level: L = std::env::var("NETCHAIND_LOG").ok().and_then(|text| text.parse().ok()).unwrap_or(L::INFO);
-    let ours = ["netchaind", "netchain_net", "netchain_rpc", "netchain_store", "netchain_exec"];
-    let others = if level >= L::TRACE { L::DEBUG } else { L::WARN };
-    let filter = tracing_subscriber::filter::Targets::new().with_default(others);
-    let filter = ours.iter().fold(filter, |filter, name| filter.with_target(*name, level));
+    let level = std::env::var("NETCHAIND_LOG").ok().and_then(|text| text.parse().ok()).unwrap_or(LevelFilter::INFO);
+    let (layer, handle) = reload::Layer::new(filter(level));
     let format = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
-    tracing_subscriber::registry().with(filter).with(format).init();
+    tracing_subscriber::registry().with(layer).with(format).init();
+    Arc::new(move |text| {
+        let level = text.parse().map_err(|_| format!("{text:?} is no level; try: info"))?;
+        handle.reload(filter(level)).map_err(|error| error.to_string())
+    })
+}
+
+/// The level is that of our own crates; the libraries' chatter (every vote, every gossiped message) begins one level deeper.
+fn filter(level: tracing::level_filters::LevelFilter) -> tracing_subscriber::filter::Targets {
+    use tracing::level_filters::LevelFilter as L;
+    let ours = ["netchaind", "netchain_net", "netchain_rpc", "netchain_store", "netchain_exec"];
+    let others = if level >= L::TRACE { L::DEBUG } else { L::WARN.min(level) };
+    let filter = tracing_subscriber::filter::Targets::new().with_default(others);
+    ours.iter().fold(filter, |filter, name| filter.with_target(*name, level))
 }
 
 fn show(layout: &Layout) -> anyhow::Result<()> {

@@ -3,41 +3,55 @@
 use std::io::{Read, Write};
 use std::path::Path;
 
+use alloy_primitives::B256;
 use anyhow::{Context as _, bail, ensure};
-use netchain_exec::Genesis;
+use netchain_exec::{Genesis, GenesisBlock};
 use netchain_store::snapshot::{Importer, MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES, Manifest, export};
-use netchain_store::{Store, StoreOptions};
+use netchain_store::{Store, StoreOptions, StoreTip};
 use netchain_types::{Certificate, ChainDomain};
 
 use crate::config::{Layout, NodeConfig};
 use crate::service::{lock, open};
 
+/// Name of the manifest's file.
+pub(crate) const MANIFEST_FILE: &str = "manifest";
+
 /// Name of a chunk's file.
-fn chunk_file(index: usize) -> String {
+pub(crate) fn chunk_file(index: usize) -> String {
     format!("chunk-{index:06}")
 }
 
-/// Writes the state after the tip into a folder: `manifest` and `chunk-000000`, ...
+/// Writes the state after the tip into a folder: `manifest` and `chunk-000000`, ... The store may go on taking blocks.
 ///
 /// # Errors
 /// Of the database or the file system.
-pub fn export_snapshot(layout: &Layout, config: &NodeConfig, to: &Path) -> anyhow::Result<()> {
-    let _lock = lock(layout)?;
-    let opened = open(layout, config)?;
+pub fn export_into(store: &Store, to: &Path) -> anyhow::Result<Manifest> {
     std::fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
-    let manifest = export(&opened.store, &mut |index, chunk| {
+    let manifest = export(store, &mut |index, chunk| {
         let path = to.join(chunk_file(index));
         std::fs::write(&path, chunk)
             .map_err(|error| netchain_store::StoreError::Database(format!("{}: {error}", path.display())))
     })?;
-    std::fs::write(to.join("manifest"), manifest.encode())?;
+    // Last: a folder with a manifest is whole.
+    std::fs::write(to.join(MANIFEST_FILE), manifest.encode())?;
+    Ok(manifest)
+}
+
+/// As [`export_into`], on a stopped node.
+///
+/// # Errors
+/// As there.
+pub fn export_snapshot(layout: &Layout, config: &NodeConfig, to: &Path) -> anyhow::Result<()> {
+    let _lock = lock(layout)?;
+    let opened = open(layout, config)?;
+    let manifest = export_into(&opened.store, to)?;
     let header = &manifest.header;
     let mut out = std::io::stdout();
     writeln!(out, "height {}\nblock {}\nchunks {}", header.number, header.hash(), manifest.chunks.len())?;
     Ok(())
 }
 
-fn read_file(path: &Path, most: usize) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn read_file(path: &Path, most: usize) -> anyhow::Result<Vec<u8>> {
     let file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut bytes = Vec::new();
     file.take(most as u64 + 1).read_to_end(&mut bytes)?;
@@ -45,43 +59,71 @@ fn read_file(path: &Path, most: usize) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a snapshot into an empty database. Its header must be certified by the witnesses of the genesis file, or be the
-/// block that the operator names (`trusted`, from somewhere else): after a change of the witness set the genesis says
-/// nothing any more. The state root is computed here.
+/// Whether somebody vouches for the block of a snapshot: the witnesses of the genesis file, or the operator (`trusted`). After a
+/// change of the witness set the genesis says nothing any more.
+///
+/// # Errors
+/// Nobody does.
+pub fn vouched(manifest: &Manifest, genesis: &GenesisBlock, trusted: Option<B256>) -> anyhow::Result<()> {
+    let hash = manifest.header.hash();
+    if trusted == Some(hash) {
+        return Ok(());
+    }
+    let domain = ChainDomain { chain_id: genesis.params.chain_id, genesis: genesis.header.hash() };
+    let certificate = Certificate::decode(&manifest.certificate)?;
+    let extra = manifest.header.check()?;
+    let ours = extra.validators_hash == genesis.witnesses.hash();
+    let certified = certificate.block_hash == hash && certificate.verify(&domain, &genesis.witnesses).is_ok();
+    if !(ours && certified) {
+        bail!(
+            "the witnesses of the genesis file do not vouch for block {hash}; get its hash from somebody you trust and give it with --trusted"
+        );
+    }
+    Ok(())
+}
+
+/// Reads a snapshot into an empty database. Its header must be vouched for; the state root is computed here.
 ///
 /// # Errors
 /// It is not what it says, or nobody vouches for it.
-pub fn import_snapshot(layout: &Layout, from: &Path, trusted: Option<alloy_primitives::B256>) -> anyhow::Result<()> {
+pub fn import_snapshot(layout: &Layout, from: &Path, trusted: Option<B256>) -> anyhow::Result<()> {
     let _lock = lock(layout)?;
     let json = std::fs::read(layout.genesis()).context("cannot read the genesis file; try: netchaind init")?;
     let genesis = Genesis::from_json(&json)?.block()?;
-    let manifest = Manifest::decode(&read_file(&from.join("manifest"), MAX_MANIFEST_BYTES)?)?;
+    let mut out = std::io::stdout();
+    // A closed pipe is no reason to give up.
+    let tip = import_folder(layout, from, &genesis, trusted, &mut |done, of| {
+        let _ = writeln!(out, "{done} of {of} chunks");
+    })?;
+    let mut out = std::io::stdout();
+    writeln!(out, "height {}\nblock {}\nstate root {} verified", tip.height, tip.hash, tip.root)?;
+    Ok(())
+}
+
+/// As [`import_snapshot`] with the lock held. `progress` hears of chunks done and of all.
+///
+/// # Errors
+/// As there.
+pub fn import_folder(
+    layout: &Layout,
+    from: &Path,
+    genesis: &GenesisBlock,
+    trusted: Option<B256>,
+    progress: &mut dyn FnMut(usize, usize),
+) -> anyhow::Result<StoreTip> {
+    let manifest = Manifest::decode(&read_file(&from.join(MANIFEST_FILE), MAX_MANIFEST_BYTES)?)?;
+    vouched(&manifest, genesis, trusted)?;
     let hash = manifest.header.hash();
-    if trusted != Some(hash) {
-        let domain = ChainDomain { chain_id: genesis.params.chain_id, genesis: genesis.header.hash() };
-        let certificate = Certificate::decode(&manifest.certificate)?;
-        let extra = manifest.header.check()?;
-        let ours = extra.validators_hash == genesis.witnesses.hash();
-        let certified = certificate.block_hash == hash && certificate.verify(&domain, &genesis.witnesses).is_ok();
-        if !(ours && certified) {
-            bail!(
-                "the witnesses of the genesis file do not vouch for block {hash}; get its hash from somebody you trust and give it with --trusted"
-            );
-        }
-    }
     let store = Store::open(&layout.db(), StoreOptions::default())?;
     let chunks = manifest.chunks.len();
     let mut importer = Importer::new(store, manifest, hash)?;
-    let mut out = std::io::stdout();
     for index in 0..chunks {
         importer.chunk(&read_file(&from.join(chunk_file(index)), MAX_CHUNK_BYTES)?)?;
         if index % 64 == 63 {
-            writeln!(out, "{} of {chunks} chunks", index + 1)?;
+            progress(index + 1, chunks);
         }
     }
-    let tip = importer.finish()?;
-    writeln!(out, "height {}\nblock {}\nstate root {} verified", tip.height, tip.hash, tip.root)?;
-    Ok(())
+    Ok(importer.finish()?)
 }
 
 /// Checks the whole database.

@@ -10,11 +10,13 @@ use std::time::Instant;
 use alloy_consensus::Transaction as _;
 use alloy_primitives::{Address, B256, Bytes};
 use netchain_exec::SignedTransaction;
-use netchain_state::{State, StateChanges, StateError};
+use netchain_state::{State, StateChanges, StateError, TablesState};
 use netchain_store::Store;
 use tokio::sync::{broadcast, mpsc};
 
+use crate::cpu::{Work, spend};
 use crate::mempool::{AccountState, Limits, Pool, PoolError, PoolTx, Status, TxParts, journal};
+use crate::recover::decode_all;
 
 /// Hashes of new transactions that a slow subscriber may lag behind.
 const MAX_NEWS: usize = 4_096;
@@ -38,9 +40,6 @@ pub enum SubmitError {
     /// The journal cannot be written: what is not durable is not acknowledged.
     #[error("the journal of transactions cannot be written: {0}")]
     Journal(#[from] std::io::Error),
-    /// The store has no genesis.
-    #[error(transparent)]
-    Store(#[from] netchain_store::StoreError),
 }
 
 struct Journal {
@@ -52,6 +51,8 @@ struct Journal {
 struct Inner {
     pool: Pool<SignedTransaction>,
     journal: Journal,
+    /// Of this node's users, and waiting: nobody else is sure to have them.
+    own: BTreeSet<B256>,
 }
 
 /// The mempool of a node.
@@ -99,31 +100,31 @@ impl TxPool {
         let (news, _) = broadcast::channel(MAX_NEWS);
         let (out, receiver) = mpsc::channel(MAX_OUT);
         let journal = Journal { path: path.to_owned(), file, bytes: bytes.len() as u64 };
-        let inner = Mutex::new(Inner { pool: Pool::new(limits, base_fee), journal });
+        let inner = Mutex::new(Inner { pool: Pool::new(limits, base_fee), journal, own: BTreeSet::new() });
         let pool = Self { inner, store, chain_id, started: Instant::now(), news, out };
-        let kept = txs.iter().filter(|raw| pool.restore(raw).is_ok()).count();
+        let kept = pool.restore(&txs);
         pool.lock().rewrite_journal()?;
         tracing::info!(kept, read = txs.len(), "transactions of the last run");
         Ok((pool, receiver))
     }
 
-    fn restore(&self, raw: &[u8]) -> Result<(), SubmitError> {
-        let tx = SignedTransaction::decode(raw, self.chain_id)?;
-        // Its own users' transactions were gossiped by the last run, perhaps to nobody: once more.
-        let _ = self.out.try_send(tx.bytes().clone());
+    /// Takes back what the last run had, and says how many are still good.
+    fn restore(&self, raws: &[Bytes]) -> usize {
         let mut inner = self.lock();
-        let state = self.account(&tx.sender())?;
-        Ok(inner.pool.insert(pool_tx(tx), state, 0).map(drop)?)
+        let read = decode_all(raws, self.chain_id, false).into_iter().flatten();
+        // The journal does not say whose they were: all are gossiped once more, when there is somebody to hear it.
+        let kept: BTreeSet<B256> = read.filter_map(|tx| self.insert(&mut inner, tx).ok()).collect();
+        inner.own.extend(&kept);
+        kept.len()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The account on the tip. To be called with the lock held.
+    /// The account on the tip: one record, so no block is seen in part. To be called with the lock held.
     fn account(&self, address: &Address) -> Result<AccountState, SubmitError> {
-        let height = self.store.tip().map_or(0, |tip| tip.height);
-        let account = self.store.state_at(height)?.account(address)?.unwrap_or_default();
+        let account = TablesState(&self.store.latest()).account(address)?.unwrap_or_default();
         Ok(AccountState { nonce: account.nonce, balance: account.balance })
     }
 
@@ -132,26 +133,64 @@ impl TxPool {
     /// # Errors
     /// See [`SubmitError`].
     pub fn submit(&self, raw: &[u8], own: bool) -> Result<B256, SubmitError> {
-        let hash = alloy_primitives::keccak256(raw);
-        if self.lock().pool.get(&hash).is_some() {
-            return Err(PoolError::Known.into());
-        }
-        let tx = SignedTransaction::decode(raw, self.chain_id)?;
-        {
-            // The account is read under the lock: a block that is committed after that takes the lock, and corrects it.
+        let raw = Bytes::copy_from_slice(raw);
+        let mut outcome = self.submit_all(std::slice::from_ref(&raw), own);
+        // One in, one out.
+        outcome.pop().unwrap_or(Err(PoolError::Known.into()))
+    }
+
+    /// Takes many transactions at a time: their signatures are checked outside of the lock and on more than one core, and
+    /// the journal is written once. One outcome each, in order.
+    pub fn submit_all(&self, raws: &[Bytes], own: bool) -> Vec<Result<B256, SubmitError>> {
+        let hashes: Vec<B256> = raws.iter().map(alloy_primitives::keccak256).collect();
+        let mut seen = BTreeSet::new();
+        let new: Vec<bool> = {
+            let inner = self.lock();
+            hashes.iter().map(|hash| inner.pool.get(hash).is_none() && seen.insert(*hash)).collect()
+        };
+        let fresh: Vec<Bytes> = raws.iter().zip(&new).filter(|(_, new)| **new).map(|(raw, _)| raw.clone()).collect();
+        let mut decoded = decode_all(&fresh, self.chain_id, false).into_iter();
+        let outcomes = spend(Work::Pool, || {
+            // Accounts are read under the lock: a block that is committed after that takes the lock, and corrects them.
             let mut inner = self.lock();
-            let state = self.account(&tx.sender())?;
-            inner.pool.insert(pool_tx(tx), state, self.started.elapsed().as_secs())?;
-            if let Err(error) = inner.append(raw) {
-                inner.pool.remove(&hash);
-                return Err(error.into());
+            let mut outcomes: Vec<Result<B256, SubmitError>> = new
+                .iter()
+                .map(|new| match new.then(|| decoded.next()).flatten() {
+                    Some(tx) => self.insert(&mut inner, tx?),
+                    None => Err(PoolError::Known.into()),
+                })
+                .collect();
+            let taken = |outcome: &Result<B256, SubmitError>| outcome.is_ok();
+            let frames =
+                raws.iter().zip(&outcomes).filter(|(_, it)| taken(it)).flat_map(|(raw, _)| journal::frame(raw));
+            let frames: Vec<u8> = frames.collect();
+            if own {
+                inner.own.extend(outcomes.iter().flatten());
+            }
+            if let Err(error) = inner.append(&frames) {
+                // What is not in the journal is not acknowledged, and not kept.
+                for outcome in outcomes.iter_mut().filter(|it| taken(it)) {
+                    if let Ok(hash) = outcome {
+                        inner.pool.remove(hash);
+                    }
+                    *outcome = Err(std::io::Error::new(error.kind(), error.to_string()).into());
+                }
+            }
+            outcomes
+        });
+        for (raw, hash) in raws.iter().zip(&outcomes).filter_map(|(raw, it)| Some((raw, it.as_ref().ok()?))) {
+            let _ = self.news.send(*hash);
+            if own {
+                // Full: peers ask for nothing, but the own blocks will carry it.
+                let _ = self.out.try_send(raw.clone());
             }
         }
-        let _ = self.news.send(hash);
-        if own {
-            // Full: peers ask for nothing, but the own blocks will carry it.
-            let _ = self.out.try_send(Bytes::copy_from_slice(raw));
-        }
+        outcomes
+    }
+
+    fn insert(&self, inner: &mut Inner, tx: SignedTransaction) -> Result<B256, SubmitError> {
+        let (hash, state) = (tx.hash(), self.account(&tx.sender())?);
+        inner.pool.insert(pool_tx(tx), state, self.started.elapsed().as_secs())?;
         Ok(hash)
     }
 
@@ -174,16 +213,24 @@ impl TxPool {
         self.lock().pool.next_nonce(address)
     }
 
+    /// Transactions of this node's users that still wait, at most `most`: to be gossiped again, because the first time there
+    /// may have been nobody to hear it.
+    #[must_use]
+    pub fn own_waiting(&self, most: usize) -> Vec<Bytes> {
+        let inner = self.lock();
+        inner.own.iter().filter_map(|hash| inner.pool.get(hash)).take(most).map(|tx| tx.raw.clone()).collect()
+    }
+
     /// What to build a block of.
     #[must_use]
     pub fn best(&self, gas: u64, bytes: usize) -> Vec<SignedTransaction> {
         self.lock().pool.best(gas, bytes).into_iter().map(|tx| tx.payload.clone()).collect()
     }
 
-    /// All transactions with whether they are ready.
+    /// At most so many transactions, with whether they are ready.
     #[must_use]
-    pub fn content(&self) -> Vec<(bool, SignedTransaction)> {
-        self.lock().pool.iter().map(|(ready, tx)| (ready, tx.payload.clone())).collect()
+    pub fn content(&self, most: usize) -> Vec<(bool, SignedTransaction)> {
+        self.lock().pool.iter().take(most).map(|(ready, tx)| (ready, tx.payload.clone())).collect()
     }
 
     /// Numbers for operators.
@@ -215,20 +262,28 @@ impl TxPool {
         }
         inner.pool.set_base_fee(base_fee);
         inner.pool.expire(self.started.elapsed().as_secs());
+        let Inner { pool, own, .. } = &mut *inner;
+        own.retain(|hash| pool.get(hash).is_some());
         let live = inner.pool.status().bytes as u64;
-        if inner.journal.bytes > live.saturating_mul(2) + JOURNAL_SLACK_BYTES {
-            if let Err(error) = inner.rewrite_journal() {
-                tracing::warn!(%error, "the journal of transactions cannot be rewritten");
-            }
+        if inner.journal.bytes > live.saturating_mul(2) + JOURNAL_SLACK_BYTES
+            && let Err(error) = inner.rewrite_journal()
+        {
+            tracing::warn!(%error, "the journal of transactions cannot be rewritten");
         }
     }
 }
 
 impl Inner {
-    fn append(&mut self, raw: &[u8]) -> std::io::Result<()> {
-        let frame = journal::frame(raw);
-        self.journal.file.write_all(&frame)?;
-        self.journal.bytes += frame.len() as u64;
+    fn append(&mut self, frames: &[u8]) -> std::io::Result<()> {
+        if frames.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = self.journal.file.write_all(frames) {
+            // Half a frame would hide all that follow it. If this fails too, the disk is beyond our help.
+            let _ = self.journal.file.set_len(self.journal.bytes);
+            return Err(error);
+        }
+        self.journal.bytes += frames.len() as u64;
         Ok(())
     }
 

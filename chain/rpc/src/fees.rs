@@ -9,8 +9,6 @@ use crate::error::{INVALID_PARAMS, RpcResult, error};
 
 /// Blocks that a suggested tip is taken from.
 const TIP_BLOCKS: u64 = 20;
-/// Transactions looked at in each of them.
-const TIP_SAMPLE: usize = 32;
 /// Tip suggested on an idle chain: any tip is in the next block.
 const LEAST_TIP: u128 = 1;
 /// Most percentiles of one request, as geth.
@@ -22,12 +20,8 @@ impl RpcContext {
         let tip = self.tip();
         let mut tips = Vec::new();
         for height in (tip.saturating_sub(TIP_BLOCKS - 1)..=tip).rev() {
-            let Some(read) = self.read(height)? else { break };
-            let base_fee = u128::from(read.header.base_fee_per_gas);
-            // The system transaction, last, pays nothing.
-            let users = read.transactions.len().saturating_sub(1);
-            let paid = read.transactions.iter().take(users.min(TIP_SAMPLE));
-            tips.extend(paid.map(|tx| tx.effective_gas_price(read.header.base_fee_per_gas).saturating_sub(base_fee)));
+            let Some(fees) = self.recent.fees(height, || self.read_stored(height))? else { break };
+            tips.extend_from_slice(&fees.sample);
         }
         tips.sort_unstable();
         Ok(tips.get(tips.len() / 2).copied().unwrap_or(0).max(LEAST_TIP))
@@ -72,29 +66,13 @@ impl RpcContext {
         Ok(history)
     }
 
-    /// Tips of a block at percentiles of its gas.
+    /// Tips of a block at percentiles of its gas, fractions of a percent rounded up.
     fn rewards(&self, height: u64, percentiles: &[f64]) -> RpcResult<Vec<u128>> {
-        let Some(read) = self.read(height)? else { return Ok(vec![0; percentiles.len()]) };
-        let receipts = self.receipts(&read)?;
-        let base_fee = u128::from(read.header.base_fee_per_gas);
-        let users = read.transactions.len().saturating_sub(1);
-        let mut tips: Vec<(u128, u64)> = receipts
-            .iter()
-            .take(users)
-            .map(|receipt| (receipt.effective_gas_price.saturating_sub(base_fee), receipt.gas_used))
-            .collect();
-        tips.sort_unstable();
-        let total: u64 = tips.iter().map(|(_, gas)| gas).sum();
-        let at = |percentile: &f64| {
-            #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            let threshold = (total as f64 * percentile / 100.0) as u64;
-            let mut sum = 0;
-            let paid = tips.iter().find(|(_, gas)| {
-                sum += gas;
-                sum >= threshold
-            });
-            paid.or(tips.last()).map_or(0, |(tip, _)| *tip)
+        let Some(fees) = self.recent.fees(height, || self.read_stored(height))? else {
+            return Ok(vec![0; percentiles.len()]);
         };
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // 0 to 100, checked
+        let at = |percentile: &f64| fees.percentiles.get(percentile.ceil() as usize).copied().unwrap_or(0);
         Ok(percentiles.iter().map(at).collect())
     }
 }

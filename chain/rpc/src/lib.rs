@@ -4,6 +4,9 @@
 //! HTTP and WebSocket share one port. Every request has a limit: bytes, gas, blocks, answers, filters, subscriptions. What
 //! changes the node is not here: it needs the node's own process.
 
+// Filters expire by a clock.
+#![allow(clippy::disallowed_methods)]
+
 mod api;
 mod blocks;
 mod convert;
@@ -12,6 +15,7 @@ mod fees;
 mod filters;
 mod logs;
 mod nfc;
+mod recent;
 mod server;
 mod simulate;
 mod state;
@@ -28,6 +32,7 @@ use netchain_store::Store;
 use tokio::sync::broadcast;
 
 pub use api::module;
+pub use recent::{ReadBlock, RecentBlocks};
 pub use server::{RpcServer, start};
 
 /// The waiting transactions of a node, as RPC needs them.
@@ -41,8 +46,6 @@ pub trait TxSource: Send + Sync {
     fn get(&self, hash: &B256) -> Option<SignedTransaction>;
     /// Nonce behind the ready transactions of a sender, none when it has no waiting one.
     fn next_nonce(&self, address: &Address) -> Option<u64>;
-    /// All waiting ones with whether they are ready.
-    fn content(&self) -> Vec<(bool, SignedTransaction)>;
     /// Ready and queued transactions.
     fn counts(&self) -> (usize, usize);
     /// Hears of new ones.
@@ -116,6 +119,8 @@ pub struct RpcContext {
     pub heads: broadcast::Sender<u64>,
     /// Limits.
     pub limits: RpcLimits,
+    /// Blocks kept in memory.
+    recent: Arc<RecentBlocks>,
     filters: filters::Filters,
 }
 
@@ -130,7 +135,14 @@ impl RpcContext {
         heads: broadcast::Sender<u64>,
         limits: RpcLimits,
     ) -> Self {
-        Self { store, executor, pool, net, heads, limits, filters: filters::Filters::default() }
+        let (recent, filters) = (Arc::default(), filters::Filters::default());
+        Self { store, executor, pool, net, heads, limits, recent, filters }
+    }
+
+    /// Shares the blocks in memory with whoever commits them.
+    #[must_use]
+    pub fn with_recent(self, recent: Arc<RecentBlocks>) -> Self {
+        Self { recent, ..self }
     }
 
     pub(crate) fn chain_id(&self) -> u64 {

@@ -52,8 +52,7 @@ impl RpcContext {
                 continue;
             }
             let Some(read) = self.read(height)? else { continue };
-            let receipts = self.receipts(&read)?;
-            for (index, (tx, receipt)) in read.transactions.iter().zip(&receipts).enumerate() {
+            for (index, (tx, receipt)) in read.transactions.iter().zip(&read.receipts).enumerate() {
                 let logs = rpc_logs(receipt, tx.hash(), read.place(index));
                 found.extend(logs.into_iter().filter(|log| matches(filter, log)));
             }

@@ -84,8 +84,8 @@ impl RpcContext {
     /// `ots_getBlockDetails`: the block without transactions, and its fees.
     pub(crate) fn ots_block(&self, id: BlockId) -> RpcResult<Option<Value>> {
         let Some(read) = self.read_id(id)? else { return Ok(None) };
-        let receipts = self.receipts(&read)?;
-        let fees: u128 = receipts.iter().map(|it| it.effective_gas_price.saturating_mul(u128::from(it.gas_used))).sum();
+        let fees: u128 =
+            read.receipts.iter().map(|it| it.effective_gas_price.saturating_mul(u128::from(it.gas_used))).sum();
         let mut block =
             serde_json::to_value(self.rpc_block(&read, false)).map_err(|failed| error(INTERNAL, failed.to_string()))?;
         if let Some(fields) = block.as_object_mut() {

@@ -8,21 +8,20 @@ use netchain_exec::Call;
 use serde_json::{Value, json};
 
 use crate::RpcContext;
-use crate::blocks::Read;
 use crate::error::{RpcResult, SERVER, error, store_error, trace_error};
+use crate::recent::ReadBlock;
 
 impl RpcContext {
     fn trace_read(
         &self,
-        read: &Read,
+        read: &ReadBlock,
         only: Option<usize>,
         options: &GethDebugTracingOptions,
     ) -> RpcResult<Vec<netchain_exec::TracedTransaction>> {
         let height = read.header.number;
         let before = height.checked_sub(1).ok_or_else(|| error(SERVER, "genesis is not traceable"))?;
         let state = self.store.state_at(before).map_err(store_error)?;
-        let context = self.context(height)?;
-        self.executor.trace(state, &context, &read.transactions, only, options, read.hash).map_err(trace_error)
+        self.executor.trace(state, &read.context, &read.transactions, only, options, read.hash).map_err(trace_error)
     }
 
     pub(crate) fn trace_transaction(&self, hash: &B256, options: &GethDebugTracingOptions) -> RpcResult<GethTrace> {

@@ -157,4 +157,17 @@ pub trait Kv: Send + Sync {
     /// # Errors
     /// As above; then nothing of it happened.
     fn write(&self, batch: Batch, durable: bool) -> Result<(), StoreError>;
+
+    /// The tables as they are now, whatever is written afterwards. Reading only.
+    ///
+    /// # Errors
+    /// This database has no such views.
+    fn view(&self) -> Result<Box<dyn Kv + '_>, StoreError> {
+        Err(StoreError::Database("it cannot be read while it is written".to_owned()))
+    }
+}
+
+/// What a view answers to a write.
+pub(crate) fn view_is_read_only() -> StoreError {
+    StoreError::Database("a view is for reading".to_owned())
 }

@@ -6,10 +6,13 @@ use std::sync::{PoisonError, RwLock};
 use crate::StoreError;
 use crate::kv::{Batch, Entry, Kv, Table};
 
+/// One table.
+type Map = BTreeMap<Vec<u8>, Vec<u8>>;
+
 /// Tables as maps. A batch is atomic for readers too.
 #[derive(Debug, Default)]
 pub struct MemoryKv {
-    tables: RwLock<BTreeMap<Table, BTreeMap<Vec<u8>, Vec<u8>>>>,
+    tables: RwLock<BTreeMap<Table, Map>>,
 }
 
 impl Kv for MemoryKv {
@@ -36,5 +39,10 @@ impl Kv for MemoryKv {
             };
         }
         Ok(())
+    }
+
+    fn view(&self) -> Result<Box<dyn Kv + '_>, StoreError> {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(Box::new(Self { tables: RwLock::new(tables) }))
     }
 }

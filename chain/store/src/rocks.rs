@@ -8,7 +8,7 @@ use rocksdb::{
 };
 
 use crate::StoreError;
-use crate::kv::{Batch, Entry, Kv, Table};
+use crate::kv::{Batch, Entry, Kv, Table, view_is_read_only};
 
 /// Cache of blocks, indexes and filters: what is left of a full node's 400 MiB (design) after the process and its buffers.
 const CACHE_BYTES: usize = 96 << 20;
@@ -100,23 +100,9 @@ impl Kv for RocksKv {
     }
 
     fn scan(&self, table: Table, from: &[u8], within: usize, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        let prefix = from.get(..within).unwrap_or(from);
-        let mut read = ReadOptions::default();
-        if within > 0 && within == table.prefix_len() {
-            read.set_prefix_same_as_start(true);
-        } else {
-            read.set_total_order_seek(true);
-        }
+        let read = scan_options(table, within);
         let mode = IteratorMode::From(from, rocksdb::Direction::Forward);
-        let mut entries = Vec::new();
-        for entry in self.db.iterator_cf_opt(self.family(table)?, read, mode).take(limit) {
-            let (key, value) = entry.map_err(failed)?;
-            if !key.starts_with(prefix) {
-                break;
-            }
-            entries.push((key.into_vec(), value.into_vec()));
-        }
-        Ok(entries)
+        entries(self.db.iterator_cf_opt(self.family(table)?, read, mode), from, within, limit)
     }
 
     fn write(&self, batch: Batch, durable: bool) -> Result<(), StoreError> {
@@ -131,5 +117,59 @@ impl Kv for RocksKv {
         let mut options = WriteOptions::default();
         options.set_sync(durable);
         self.db.write_opt(writes, &options).map_err(failed)
+    }
+
+    fn view(&self) -> Result<Box<dyn Kv + '_>, StoreError> {
+        Ok(Box::new(RocksView { kv: self, snapshot: self.db.snapshot() }))
+    }
+}
+
+fn scan_options(table: Table, within: usize) -> ReadOptions {
+    let mut read = ReadOptions::default();
+    if within > 0 && within == table.prefix_len() {
+        read.set_prefix_same_as_start(true);
+    } else {
+        read.set_total_order_seek(true);
+    }
+    read
+}
+
+fn entries(
+    iterator: impl Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), rocksdb::Error>>,
+    from: &[u8],
+    within: usize,
+    limit: usize,
+) -> Result<Vec<Entry>, StoreError> {
+    let prefix = from.get(..within).unwrap_or(from);
+    let mut entries = Vec::new();
+    for entry in iterator.take(limit) {
+        let (key, value) = entry.map_err(failed)?;
+        if !key.starts_with(prefix) {
+            break;
+        }
+        entries.push((key.into_vec(), value.into_vec()));
+    }
+    Ok(entries)
+}
+
+/// The database at one moment.
+struct RocksView<'a> {
+    kv: &'a RocksKv,
+    snapshot: rocksdb::Snapshot<'a>,
+}
+
+impl Kv for RocksView<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.snapshot.get_cf(self.kv.family(table)?, key).map_err(failed)
+    }
+
+    fn scan(&self, table: Table, from: &[u8], within: usize, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        let mode = IteratorMode::From(from, rocksdb::Direction::Forward);
+        let read = scan_options(table, within);
+        entries(self.snapshot.iterator_cf_opt(self.kv.family(table)?, read, mode), from, within, limit)
+    }
+
+    fn write(&self, _batch: Batch, _durable: bool) -> Result<(), StoreError> {
+        Err(view_is_read_only())
     }
 }

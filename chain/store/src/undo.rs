@@ -1,6 +1,7 @@
 //! Undo records: what a block replaced, by key and height, and per block the list of those keys.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use alloy_primitives::{B256, U256};
 use alloy_rlp::{RlpDecodable, RlpEncodable};
@@ -102,8 +103,8 @@ pub(crate) fn collect_before(kv: &dyn Kv, from: u64, to: u64, only: Option<&B256
         let keys = undo_keys(kv, height)?.ok_or(StoreError::Corrupt("undo records of a block are missing"))?;
         for owner in keys.owners {
             // The oldest record of a key counts.
-            if !before.records.contains_key(&owner) {
-                before.records.insert(owner, account_before(kv, &owner, height)?);
+            if let Entry::Vacant(free) = before.records.entry(owner) {
+                free.insert(account_before(kv, &owner, height)?);
             }
         }
         for slot in keys.slots {

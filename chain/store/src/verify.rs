@@ -31,10 +31,10 @@ impl Store {
     pub fn verify(&self, progress: &mut dyn FnMut(StoreVerified)) -> Result<StoreVerified, StoreError> {
         let _no_commit = self.0.gate.read().unwrap_or_else(PoisonError::into_inner);
         let tip = self.tip().ok_or(StoreError::Empty)?;
-        let mut sum = StoreVerified::default();
-        sum.state = verify_tables(&KvTables(self.kv()), tip.root, &mut |state| {
+        let state = verify_tables(&KvTables(self.kv()), tip.root, &mut |state| {
             progress(StoreVerified { state, ..StoreVerified::default() });
         })?;
+        let mut sum = StoreVerified { state, ..StoreVerified::default() };
         let stored = self.count(Table::AccountNodes)? + self.count(Table::StorageNodes)?;
         if stored != sum.state.nodes {
             return Err(StoreError::Corrupt("trie nodes are left over that no root leads to"));

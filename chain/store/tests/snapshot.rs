@@ -6,7 +6,7 @@ mod common;
 use alloy_primitives::{Bytes, keccak256};
 use common::{Model, Rng, check_state, genesis, grow};
 use netchain_store::snapshot::{Importer, Manifest, export};
-use netchain_store::state::{Account, StateChanges};
+use netchain_store::state::{Account, AccountChange, StateChanges};
 use netchain_store::{Store, StoreError, StoreOptions};
 use netchain_types::Header;
 use proptest::prelude::*;
@@ -106,6 +106,40 @@ fn a_consistent_snapshot_of_a_false_state_is_refused_at_the_end() {
     lie.header = manifest.header.clone();
     let refused = import(&lie, &chunks).unwrap_err();
     assert_eq!(refused, StoreError::Snapshot("its state is not the one of its header"));
+}
+
+/// Blocks that are committed while it is written are not in it.
+#[test]
+fn an_export_holds_one_block_s_state_however_many_follow_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    for store in [Store::memory(options()), Store::open(folder.path(), options()).unwrap()] {
+        let change = |who: u64, balance: u64| {
+            let account = Account { balance: alloy_primitives::U256::from(balance), ..Account::default() };
+            let change = AccountChange { account: Some(account), ..AccountChange::default() };
+            (alloy_primitives::Address::from_word(keccak256(who.to_be_bytes())), change)
+        };
+        // More than one chunk.
+        let all = StateChanges { accounts: (0..30_000).map(|who| change(who, 1)).collect(), ..StateChanges::default() };
+        let root = store.prepare(&all).unwrap().root;
+        let tip = store.init(&Header { state_root: root, ..Header::blank() }, &all, b"").unwrap();
+        let mut chunks = Vec::new();
+        let manifest = export(&store, &mut |_, chunk| {
+            chunks.push(chunk);
+            let later =
+                StateChanges { accounts: (0..30_000).map(|who| change(who, 2)).collect(), ..StateChanges::default() };
+            let update = store.prepare(&later)?;
+            let next = common::new_block(&store.tip().unwrap(), update.root, 1);
+            store.commit(&next, &update).map(drop)
+        })
+        .unwrap();
+        assert!(chunks.len() >= 2 && store.tip().unwrap().height == chunks.len() as u64);
+        assert_eq!(manifest.header.number, tip.height);
+        let mut importer = Importer::new(Store::memory(options()), manifest.clone(), tip.hash).unwrap();
+        for chunk in &chunks {
+            importer.chunk(chunk).unwrap();
+        }
+        assert_eq!(importer.finish().unwrap(), tip);
+    }
 }
 
 #[test]

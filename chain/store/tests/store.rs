@@ -7,7 +7,7 @@ use alloy_primitives::{B256, U256, keccak256};
 use common::{Model, Rng, address, changes, check_state, genesis, grow, new_block};
 use netchain_light::{AccountClaim, verify_account, verify_storage};
 use netchain_store::state::StateError;
-use netchain_store::{Kv, RocksKv, Store, StoreError, StoreOptions, Table};
+use netchain_store::{Entry, Kv, RocksKv, Store, StoreError, StoreOptions, Table};
 
 const POPULATION: u64 = 40;
 
@@ -22,7 +22,7 @@ fn stores(undo_blocks: Option<u64>) -> Vec<(Store, Option<tempfile::TempDir>)> {
     vec![(Store::memory(options(undo_blocks)), None), (disk, Some(folder))]
 }
 
-fn dump(store: &Store) -> Vec<(Table, Vec<(Vec<u8>, Vec<u8>)>)> {
+fn dump(store: &Store) -> Vec<(Table, Vec<Entry>)> {
     Table::ALL.into_iter().map(|table| (table, store.kv().scan(table, &[], 0, usize::MAX).unwrap())).collect()
 }
 

@@ -55,6 +55,8 @@ pub struct NetConfig {
     pub bootnodes: Vec<Multiaddr>,
     /// Set when this node is a witness.
     pub witness: Option<WitnessKey>,
+    /// Whether to fetch blocks above the tip. Off while a snapshot is fetched: blocks before it lead nowhere.
+    pub sync_blocks: bool,
 }
 
 /// Reference to a gossiped message that waits for the node's verdict.
@@ -124,6 +126,19 @@ pub enum NetEvent {
     Response(u64, Option<SyncResponse>),
 }
 
+/// A connected peer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// Its number in commands and events.
+    pub number: u64,
+    /// Its peer id.
+    pub id: String,
+    /// Account of the witness it proved to be.
+    pub witness: Option<Address>,
+    /// Height it claims.
+    pub height: u64,
+}
+
 /// What the network looks like from here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetStatus {
@@ -132,7 +147,7 @@ pub struct NetStatus {
     /// Addresses listened on, with the peer id.
     pub listen: Vec<String>,
     /// Connected peers.
-    pub peers: usize,
+    pub peers: Vec<PeerStatus>,
     /// Witnesses with an open stream to them.
     pub witnesses: usize,
     /// Block sync.

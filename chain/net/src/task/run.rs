@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 use super::witness::Witnesses;
-use super::{NetCommand, NetConfig, NetError, NetEvent, NetStatus, Verdict, number};
+use super::{NetCommand, NetConfig, NetError, NetEvent, NetStatus, PeerStatus, Verdict, number};
 use crate::behaviour::{Behaviour, Names};
 use crate::sync::BlockSync;
 use crate::wire::{SyncRequest, SyncResponse, encode_batches};
@@ -46,6 +46,7 @@ pub(super) struct Task {
     incoming: IncomingStreams,
     pub(super) witnesses: Witnesses,
     pub(super) sync: BlockSync,
+    sync_blocks: bool,
     pub(super) tip: (u64, B256),
     /// Connected peers by number.
     pub(super) peers: BTreeMap<u64, PeerId>,
@@ -95,6 +96,7 @@ impl Task {
             incoming,
             witnesses,
             sync: BlockSync::default(),
+            sync_blocks: config.sync_blocks,
             tip: (0, B256::ZERO),
             peers: BTreeMap::new(),
             questions: BTreeMap::new(),
@@ -221,6 +223,9 @@ impl Task {
 
     /// Asks for blocks and hands on what is next.
     pub(super) fn pump_sync(&mut self) {
+        if !self.sync_blocks {
+            return;
+        }
         let now = self.now_us();
         while let Some((peer, from, count)) = self.sync.poll_request(now) {
             self.request(peer, SyncRequest::Blocks(from, count), Asked::Sync);
@@ -269,12 +274,22 @@ impl Task {
         }
     }
 
+    fn peer_list(&self) -> Vec<PeerStatus> {
+        let status = |(number, id): (&u64, &PeerId)| PeerStatus {
+            number: *number,
+            id: id.to_string(),
+            witness: self.witnesses.witness_of(id),
+            height: self.sync.height_of(*number),
+        };
+        self.peers.iter().map(status).collect()
+    }
+
     fn report(&self) {
         let me = self.swarm.local_peer_id();
         let status = NetStatus {
             peer_id: me.to_string(),
             listen: self.listen.iter().map(|address| format!("{address}/p2p/{me}")).collect(),
-            peers: self.peers.len(),
+            peers: self.peer_list(),
             witnesses: self.witnesses.connected(),
             sync: self.sync.progress(),
             dropped: self.dropped,

@@ -143,7 +143,7 @@ impl Witnesses {
         }
     }
 
-    fn witness_of(&self, peer: &PeerId) -> Option<Address> {
+    pub(super) fn witness_of(&self, peer: &PeerId) -> Option<Address> {
         self.announcer.witness(&peer.to_bytes())
     }
 

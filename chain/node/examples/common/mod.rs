@@ -1,4 +1,5 @@
-//! A local network as processes, a small JSON-RPC client and signed transfers: for the load and crash programs.
+//! A local network as processes, a small JSON-RPC client and signed transfers: for the load and crash programs and the tests
+//! with processes.
 #![allow(clippy::disallowed_methods)] // programs for developers: clocks, processes and waiting are what they are about
 #![allow(dead_code)] // each program uses a part of it
 
@@ -110,15 +111,26 @@ impl Sender {
 
     /// The next transfer of one base unit to `to`.
     pub(crate) fn transfer(&mut self, to: Address) -> anyhow::Result<(B256, Bytes)> {
-        use alloy_consensus::transaction::SignerRecoverable as _;
+        self.sign(TxKind::Call(to), 1, Bytes::new(), 21_000)
+    }
+
+    /// The next transaction, with some base units in it.
+    pub(crate) fn sign(
+        &mut self,
+        to: TxKind,
+        value: u64,
+        input: Bytes,
+        gas_limit: u64,
+    ) -> anyhow::Result<(B256, Bytes)> {
         let tx = TxEip1559 {
             chain_id: DEV_CHAIN_ID,
             nonce: self.nonce,
-            gas_limit: 21_000,
+            gas_limit,
             max_fee_per_gas: 100_000_000_000,
             max_priority_fee_per_gas: 1_000_000_000,
-            to: TxKind::Call(to),
-            value: U256::from(1),
+            to,
+            value: U256::from(value),
+            input,
             ..TxEip1559::default()
         };
         self.nonce += 1;
@@ -127,7 +139,6 @@ impl Sender {
         let (r, s) = bytes.split_at(32);
         let signature = Signature::new(U256::from_be_slice(r), U256::from_be_slice(s), i32::from(id) == 1);
         let envelope = TxEnvelope::Eip1559(tx.into_signed(signature));
-        debug_assert_eq!(envelope.recover_signer().ok(), Some(self.address));
         let raw = Bytes::from(alloy_eips::eip2718::Encodable2718::encoded_2718(&envelope));
         Ok((alloy_primitives::keccak256(&raw), raw))
     }
@@ -135,6 +146,36 @@ impl Sender {
 
 pub(crate) fn hex_of(raw: &[u8]) -> String {
     format!("0x{}", hex::encode(raw))
+}
+
+/// `--name VALUE` of the command line.
+pub(crate) fn arg(name: &str, default: u64) -> u64 {
+    let mut args = std::env::args().skip_while(|it| it != name);
+    args.nth(1).and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
+/// `--name` of the command line.
+pub(crate) fn flag(name: &str) -> bool {
+    std::env::args().any(|it| it == name)
+}
+
+/// `netchaind` beside the example that runs.
+pub(crate) fn program() -> anyhow::Result<PathBuf> {
+    let exe = std::env::current_exe()?;
+    let program = exe.parent().and_then(Path::parent).context("no target folder")?.join("netchaind");
+    ensure!(program.exists(), "{} is missing; try: cargo build -p netchaind", program.display());
+    Ok(program)
+}
+
+/// The first of a row of ports that nobody listens on: nodes take `nodes` of them, and as many from 100 and 200 above on.
+pub(crate) fn free_ports(nodes: usize) -> anyhow::Result<u16> {
+    let nodes = u16::try_from(nodes)?;
+    let free = |port: u16| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    // Below the ports the kernel gives to clients (32,768 and up). Where to begin differs from process to process.
+    let start = u16::try_from(std::process::id() % 70)?;
+    let bases = (0..70).map(|n| 10_000 + (start + n) % 70 * 300);
+    let all_free = |base: &u16| (0..nodes).all(|n| [0, 100, 200].iter().all(|above| free(base + above + n)));
+    bases.into_iter().find(all_free).context("no free ports")
 }
 
 /// The processes of a local network.
@@ -148,15 +189,13 @@ pub(crate) struct Network {
 impl Network {
     /// Makes folders and starts nothing yet.
     pub(crate) fn create(
+        program: PathBuf,
         root: &Path,
         witnesses: usize,
-        first_port: u16,
         block_ms: u64,
         bench: u32,
     ) -> anyhow::Result<Self> {
-        let program =
-            std::env::current_exe()?.parent().and_then(Path::parent).context("no target folder")?.join("netchaind");
-        ensure!(program.exists(), "{} is missing; try: cargo build -p netchaind", program.display());
+        let first_port = free_ports(witnesses)?;
         let status = Command::new(&program)
             .arg("--dir")
             .arg(root)
@@ -168,16 +207,35 @@ impl Network {
         Ok(Self { root: root.to_owned(), first_port, program, nodes: (0..witnesses).map(|_| None).collect() })
     }
 
+    /// Starts all, and waits until all have a height.
+    pub(crate) fn start_all(&mut self, height: u64) -> anyhow::Result<()> {
+        for index in 0..self.len() {
+            self.start(index)?;
+        }
+        (0..self.len()).try_for_each(|index| self.wait_height(index, height, Duration::from_secs(180)).map(drop))
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
+    }
+
+    pub(crate) fn folder(&self, index: usize) -> PathBuf {
+        self.root.join(format!("node{index}"))
     }
 
     pub(crate) fn rpc(&self, index: usize) -> Rpc {
         Rpc::new(self.first_port + u16::try_from(index).unwrap_or(u16::MAX))
     }
 
+    /// Runs another command of `netchaind` on a node's folder.
+    pub(crate) fn command(&self, index: usize, args: &[&str]) -> anyhow::Result<String> {
+        let out = Command::new(&self.program).arg("--dir").arg(self.folder(index)).args(args).output()?;
+        ensure!(out.status.success(), "netchaind {args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        Ok(String::from_utf8(out.stdout)?)
+    }
+
     pub(crate) fn start(&mut self, index: usize) -> anyhow::Result<()> {
-        let dir = self.root.join(format!("node{index}"));
+        let dir = self.folder(index);
         let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log"))?;
         let child =
             Command::new(&self.program).arg("--dir").arg(&dir).arg("run").stderr(log).stdout(Stdio::null()).spawn()?;
@@ -199,8 +257,8 @@ impl Network {
         self.nodes.get_mut(index).and_then(Option::as_mut).is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
-    pub(crate) fn pid(&self, index: usize) -> Option<u32> {
-        self.nodes.get(index).and_then(Option::as_ref).map(Child::id)
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.nodes.iter().flatten().map(Child::id).collect()
     }
 
     /// Waits until a node answers and has at least this height.
@@ -214,8 +272,8 @@ impl Network {
                     return Ok(at);
                 }
             }
-            ensure!(self.alive(index), "node{index} ended by itself; see {}/node{index}/log", self.root.display());
-            std::thread::sleep(Duration::from_millis(100));
+            ensure!(self.alive(index), "node{index} ended by itself; see {}/log", self.folder(index).display());
+            std::thread::sleep(Duration::from_millis(50));
         }
         bail!("node{index} is at {last:?} and not at {height} after {patience:?}")
     }

@@ -37,9 +37,6 @@ impl TxSource for Alone {
     fn next_nonce(&self, _address: &Address) -> Option<u64> {
         None
     }
-    fn content(&self) -> Vec<(bool, SignedTransaction)> {
-        Vec::new()
-    }
     fn counts(&self) -> (usize, usize) {
         (0, 0)
     }
