@@ -1,5 +1,6 @@
 //! Real nodes in one process: sets that change, snapshots over the network, the operator's socket.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::disallowed_methods, missing_docs)]
+#![allow(clippy::wildcard_enum_match_arm)] // a liar answers two questions and nothing else
 
 #[path = "../examples/common/mod.rs"]
 mod common;
@@ -15,6 +16,7 @@ use common::free_ports;
 use netchain_exec::genesis::GenesisAccount;
 use netchain_exec::witness::witness_slots;
 use netchain_exec::{Genesis, WITNESS_CONTRACT};
+use netchain_net::{NetCommand, NetConfig, NetEvent, SyncRequest, SyncResponse};
 use netchain_types::{Certificate, ChainDomain, Witness, WitnessSet};
 use netchaind::admin::{Request, ask};
 use netchaind::config::{Layout, NodeConfig, load};
@@ -150,11 +152,49 @@ async fn a_set_that_the_contract_changes_votes_from_the_next_block_on() {
     }
 }
 
+/// A peer that offers a node's snapshots and answers every question for a chunk with garbage. It ends once it was asked, and says
+/// how often.
+async fn liar(node: &netchaind::answers::Node) -> (tokio::task::JoinHandle<usize>, String) {
+    let offers = node.snapshots.offered();
+    let genesis = node.store.hash_at(0).unwrap().unwrap();
+    let (handle, mut events) = netchain_net::start(NetConfig {
+        chain: ChainDomain { chain_id: netchaind::init::DEV_CHAIN_ID, genesis },
+        identity: [77; 32],
+        listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
+        external: Vec::new(),
+        bootnodes: Vec::new(),
+        witness: None,
+        sync_blocks: false,
+    })
+    .unwrap();
+    let address = handle.watch().wait_for(|status| !status.listen.is_empty()).await.unwrap().listen[0].clone();
+    let lies = tokio::spawn(async move {
+        let mut asked = 0;
+        while let Ok(Some(event)) = tokio::time::timeout(Duration::from_secs(20), events.recv()).await {
+            match event {
+                NetEvent::Request(id, SyncRequest::Snapshots) => {
+                    handle.send(NetCommand::Respond(id, SyncResponse::Snapshots(offers.clone())));
+                }
+                NetEvent::Request(id, SyncRequest::Chunk(..)) => {
+                    asked += 1;
+                    handle.send(NetCommand::Respond(id, SyncResponse::Chunk(vec![0xc0; 1_000].into())));
+                }
+                _ => {}
+            }
+            if asked > 0 && handle.status().peers.is_empty() {
+                break;
+            }
+        }
+        asked
+    });
+    (lies, address)
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_node_fetches_a_snapshot_from_several_peers_verifies_it_and_follows() {
+async fn a_new_node_fetches_a_snapshot_from_several_peers_of_which_one_lies_and_follows() {
     let root = tempfile::tempdir().unwrap();
-    // Some 50 bytes each: two chunks of a mebibyte, one for each peer.
-    network(root.path(), 4, 3, 40_000, |_| ());
+    // Some 50 bytes each: four chunks of a mebibyte.
+    network(root.path(), 4, 3, 80_000, |_| ());
     let mut nodes = Vec::new();
     for index in 0..3 {
         nodes.push(start(root.path(), index).await);
@@ -175,11 +215,15 @@ async fn a_new_node_fetches_a_snapshot_from_several_peers_verifies_it_and_follow
     for node in &nodes {
         assert_eq!(node.node().snapshots.make(&node.node().store).unwrap(), still.0);
     }
-    // An operator's folder that already has half of one: it goes on.
-    let fetched = fetch_snapshot(&layout(root.path(), 3), &config(root.path(), 3), None).await.unwrap();
+    // A third peer offers the same, and gives garbage.
+    let (liar, address) = liar(nodes[0].node()).await;
+    let mut late_config = config(root.path(), 3);
+    late_config.net.bootnodes.push(address);
+    let fetched = fetch_snapshot(&layout(root.path(), 3), &late_config, None).await.unwrap();
+    assert!(liar.await.unwrap() > 0, "it was asked");
     assert_eq!(fetched.height, still.0);
     assert_eq!(fetched.peers.len(), 2, "{fetched:?}");
-    assert!(fetched.peers.values().sum::<usize>() >= 2, "{fetched:?}");
+    assert!(fetched.peers.values().sum::<usize>() >= 3, "{fetched:?}");
     let late = start(root.path(), 3).await;
     assert_eq!(height(&late), still.0);
     assert_eq!(late.node().store.tip(), nodes[0].node().store.tip());
