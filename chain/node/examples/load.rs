@@ -156,7 +156,8 @@ fn main() -> anyhow::Result<()> {
     let elapsed = began.elapsed().as_secs_f64();
     let (cpu, work_after) = (net.cpu_s() - cpu_before, net.work_us(witnesses)?);
     let sent = counts.sent.load(Ordering::Relaxed);
-    let blocks = blocks_with(&mut rpc, from, sent)?;
+    // A connection that was idle all the while may be closed.
+    let blocks = blocks_with(&mut Rpc::new(net.port(0)), from, sent)?;
     let included: u64 = blocks.iter().map(|block| block.users).sum();
     let fullest = blocks.iter().map(|block| block.users).max().unwrap_or(0);
     let pairs = || blocks.windows(2).filter_map(|pair| Some((pair.first()?, pair.last()?)));
