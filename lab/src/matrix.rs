@@ -34,8 +34,9 @@ pub const KINDS: [(&str, Option<NatKind>); 4] = [
 pub const PORT_BUDGET: usize = 64;
 /// Connections hole punching may keep alive at a box (pitfall 15).
 pub const TRACKED_BUDGET: u32 = 300;
-/// Seconds a patient search may take until it gives up by itself.
-pub const PATIENCE_S: u32 = 240;
+/// Seconds a pair may take: two searches of 240 s, which give up by themselves, and the pause of a minute and an eighth between them. One
+/// search finds nothing in one of ten cases, two in one of a hundred.
+pub const PATIENCE_S: u32 = 560;
 
 /// What a cell of the matrix turns out to be.
 #[derive(Debug, Clone, Serialize)]
@@ -271,7 +272,7 @@ pub fn patient(runs: usize) -> Result<()> {
             "{} connections at a box, budget {TRACKED_BUDGET}",
             report.worst.tracked
         );
-        ensure!(report.direct * 4 >= report.runs * 3, "only {} of {} pairs became direct", report.direct, report.runs);
+        ensure!(report.direct * 10 >= report.runs * 9, "only {} of {} pairs became direct", report.direct, report.runs);
     }
     Ok(())
 }

@@ -3,47 +3,87 @@
 //! A page in a browser on this machine must not read them (DNS rebinding): a request whose `Host` is a name, or which carries an `Origin`,
 //! comes from a page and is refused. Programs that scrape use the address and send no `Origin`.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{Next, from_fn};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::daemon::Job;
 
 /// A loop that does not answer in this time is not alive: an iteration takes milliseconds, a slow disk a second.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A scraper, a supervisor and a person, and some to spare; more wait.
+const MAX_CONNECTIONS: usize = 16;
+/// A request of a program on this machine takes no longer to arrive.
+const HEADER_PATIENCE: Duration = Duration::from_secs(10);
+/// After a failed accept (no file descriptors left) the next one would fail as well.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Content type of the OpenMetrics text format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+type Answer = Response<Full<Bytes>>;
 
 /// Serves until the daemon ends.
 pub(crate) async fn serve(listener: TcpListener, jobs: mpsc::Sender<Job>) {
-    if let Err(error) = axum::serve(listener, router(jobs)).await {
-        tracing::error!(%error, "metrics are not served any more");
+    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "metrics: accept");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let jobs = jobs.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request| answer(&jobs, request));
+            let served = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_PATIENCE)
+                .serve_connection(TokioIo::new(stream), service);
+            if let Err(error) = served.await {
+                tracing::debug!(%error, "metrics");
+            }
+            drop(permit);
+        });
     }
 }
 
-fn router(jobs: mpsc::Sender<Job>) -> Router {
-    Router::new()
-        .route("/metrics", get(metrics))
-        .route("/live", get(live))
-        .route("/ready", get(ready))
-        .layer(from_fn(local_programs_only))
-        .with_state(jobs)
+async fn answer(jobs: &mpsc::Sender<Job>, request: Request<Incoming>) -> Result<Answer, Infallible> {
+    if !is_local_program(request.headers()) {
+        return Ok(text(StatusCode::FORBIDDEN, "this address is for programs on this machine\n"));
+    }
+    let known = matches!(request.uri().path(), "/metrics" | "/live" | "/ready");
+    if known && !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+        refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
+        return Ok(refused);
+    }
+    Ok(match request.uri().path() {
+        "/metrics" => metrics(jobs).await,
+        "/live" => live(jobs).await,
+        "/ready" => ready(jobs).await,
+        _ => text(StatusCode::NOT_FOUND, "there are /metrics, /live and /ready\n"),
+    })
 }
 
-async fn local_programs_only(request: Request, next: Next) -> Response {
-    if is_local_program(request.headers()) {
-        next.run(request).await
-    } else {
-        (StatusCode::FORBIDDEN, "this address is for programs on this machine\n").into_response()
-    }
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PLAIN));
+    answer
 }
 
 fn is_local_program(headers: &HeaderMap) -> bool {
@@ -68,30 +108,30 @@ async fn ask<T>(jobs: &mpsc::Sender<Job>, job: impl FnOnce(oneshot::Sender<T>) -
     tokio::time::timeout(PATIENCE, asked).await.ok().flatten()
 }
 
-async fn metrics(State(jobs): State<mpsc::Sender<Job>>) -> Response {
-    match ask(&jobs, Job::Metrics).await {
-        Some(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+async fn metrics(jobs: &mpsc::Sender<Job>) -> Answer {
+    let Some(body) = ask(jobs, Job::Metrics).await else { return not_answering() };
+    let mut answer = text(StatusCode::OK, body);
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(OPEN_METRICS));
+    answer
+}
+
+async fn live(jobs: &mpsc::Sender<Job>) -> Answer {
+    match ask(jobs, Job::Ready).await {
+        Some(_) => text(StatusCode::OK, "live\n"),
         None => not_answering(),
     }
 }
 
-async fn live(State(jobs): State<mpsc::Sender<Job>>) -> Response {
-    match ask(&jobs, Job::Ready).await {
-        Some(_) => "live\n".into_response(),
+async fn ready(jobs: &mpsc::Sender<Job>) -> Answer {
+    match ask(jobs, Job::Ready).await {
+        Some(Ok(())) => text(StatusCode::OK, "ready\n"),
+        Some(Err(why)) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
         None => not_answering(),
     }
 }
 
-async fn ready(State(jobs): State<mpsc::Sender<Job>>) -> Response {
-    match ask(&jobs, Job::Ready).await {
-        Some(Ok(())) => "ready\n".into_response(),
-        Some(Err(why)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
-        None => not_answering(),
-    }
-}
-
-fn not_answering() -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, "the event loop does not answer\n").into_response()
+fn not_answering() -> Answer {
+    text(StatusCode::SERVICE_UNAVAILABLE, "the event loop does not answer\n")
 }
 
 #[cfg(test)]
