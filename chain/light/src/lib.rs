@@ -78,6 +78,9 @@ pub enum LightError {
     /// The header is signed by a set that the believed header does not name, or its set was not handed over.
     #[error("the witness set of the header is not known")]
     UnknownSet,
+    /// The set handed over as the next one is not the one the header names.
+    #[error("the next witness set is not the one the header names")]
+    NextSet,
     /// Two certified blocks of one height: more than a third of the set lied. Stop and ask people.
     #[error("two certified blocks of height {0}: the chain has forked")]
     Fork(u64),
@@ -147,9 +150,9 @@ impl LightClient {
         let next = match next_set {
             _ if extra.next_validators_hash == extra.validators_hash => Some(set),
             Some(bytes) => {
-                let next = WitnessSet::decode(bytes)?;
+                let next = WitnessSet::decode(bytes).map_err(|_| LightError::NextSet)?;
                 if next.hash() != extra.next_validators_hash {
-                    return Err(LightError::UnknownSet);
+                    return Err(LightError::NextSet);
                 }
                 Some(next)
             }
