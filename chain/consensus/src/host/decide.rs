@@ -21,12 +21,15 @@ impl<A: Application, R: Rules> Host<A, R> {
         if !ours || !self.core.params.enabled {
             return;
         }
+        // Whoever has left both sets since is not convicted any more; a block that tries is refused by everybody.
+        let evidence: Vec<Evidence> =
+            self.pending_evidence.iter().filter(|evidence| self.evidence_holds(evidence)).cloned().collect();
         let draft = Draft {
             now: self.io.now,
             round,
             creator: self.account,
             last_commit: self.last_commit.as_ref(),
-            evidence: &self.pending_evidence,
+            evidence: &evidence,
         };
         if let Some(block) = self.app.propose(&draft) {
             self.feed(Input::Propose(LocallyProposedValue::new(Height(height), at, block)));
