@@ -54,13 +54,15 @@ size: setup ## Stripped size of netflowd against its budget
 
 fuzz: setup ## Fuzz every parser for SECONDS_EACH (default 60) on the stable compiler
 	@overlay/fuzz/run.sh $(or $(SECONDS_EACH),60)
+	@chain/fuzz/run.sh $(or $(SECONDS_EACH),60)
 
 sim: setup ## Nodes behind NATs in virtual time: SEEDS=n histories (default 500), SEED=n one again with a trace, NODES=n [MINUTES=60] one large world
 	@$(CARGO) build --profile sim -p netflow-sim
 	@target/sim/netflow-sim $(if $(NODES),nodes $(NODES) $(MINUTES),$(if $(SEED),seed $(SEED),seeds $(or $(SEEDS),500)))
 
-sim-chain: setup ## Consensus in virtual time with SEEDS (default 200) random histories; a failed seed says how to replay it
-	@SEEDS=$(or $(SEEDS),200) $(CARGO) test -p netchain-sim -- --nocapture
+sim-chain: setup ## Whole chains in virtual time: SEEDS=n histories (default 500, from FIRST, default 1), SEED=n one again with what happens
+	@$(CARGO) build -q --workspace --bin netchain-sim
+	@target/debug/netchain-sim $(if $(SEED),seed $(SEED),seeds $(or $(SEEDS),500) $(FIRST))
 
 bench-exec: setup ## Chain execution: transfers/s on one core, memory at a million accounts, snapshot there and back
 	$(CARGO) run --release -p netchain-exec --example bench_exec

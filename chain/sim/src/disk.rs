@@ -1,4 +1,4 @@
-//! A disk that loses what was not synced, and tears what it was writing.
+//! The file of the write-ahead log, on a disk that loses what was not synced, tears what it was writing, and fills up.
 
 use crate::rng::Rng;
 
@@ -9,6 +9,10 @@ enum Write {
     Cut(usize),
 }
 
+/// The disk is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
 /// One file: the log.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
@@ -16,6 +20,7 @@ pub struct Disk {
     pending: Vec<Write>,
     /// A mutation: `sync` says done and does nothing.
     lies: bool,
+    full: bool,
 }
 
 impl Disk {
@@ -25,27 +30,58 @@ impl Disk {
         Self { lies, ..Self::default() }
     }
 
+    /// Whether the disk takes nothing more.
+    pub fn set_full(&mut self, full: bool) {
+        self.full = full;
+    }
+
     /// Replaces the file, atomically.
-    pub fn reset(&mut self, bytes: Vec<u8>) {
+    ///
+    /// # Errors
+    /// The disk is full, here and below; the file is as it was.
+    pub fn reset(&mut self, bytes: Vec<u8>) -> Result<(), Full> {
+        self.space()?;
         self.pending.push(Write::Reset(bytes));
+        Ok(())
     }
 
     /// Appends.
-    pub fn append(&mut self, bytes: Vec<u8>) {
+    ///
+    /// # Errors
+    /// As above, but a part of the bytes may be there.
+    pub fn append(&mut self, mut bytes: Vec<u8>, rng: &mut Rng) -> Result<(), Full> {
+        let space = self.space();
+        if space.is_err() {
+            bytes.truncate(rng.index(bytes.len()));
+        }
         self.pending.push(Write::Append(bytes));
+        space
     }
 
-    /// Cuts to a length.
+    /// Cuts to a length; that takes no space.
     pub fn cut(&mut self, length: usize) {
         self.pending.push(Write::Cut(length));
     }
 
     /// Makes everything durable.
-    pub fn sync(&mut self) {
+    ///
+    /// # Errors
+    /// As above: space is found missing only now; nothing more is durable than before.
+    pub fn sync(&mut self) -> Result<(), Full> {
+        self.space()?;
         if !self.lies {
-            let writes = std::mem::take(&mut self.pending);
-            writes.into_iter().for_each(|write| self.apply(write));
+            self.flush();
         }
+        Ok(())
+    }
+
+    /// The process is gone, the machine runs on. Returns the file.
+    pub fn kill(&mut self) -> Vec<u8> {
+        if self.lies {
+            self.pending.clear();
+        }
+        self.flush();
+        self.durable.clone()
     }
 
     /// Power is gone: a part of what was not synced is there, the last write perhaps in part. Returns the file.
@@ -62,6 +98,15 @@ impl Disk {
             }
         }
         self.durable.clone()
+    }
+
+    fn space(&self) -> Result<(), Full> {
+        if self.full { Err(Full) } else { Ok(()) }
+    }
+
+    fn flush(&mut self) {
+        let writes = std::mem::take(&mut self.pending);
+        writes.into_iter().for_each(|write| self.apply(write));
     }
 
     fn apply(&mut self, write: Write) {

@@ -2,12 +2,14 @@
 
 use std::rc::Rc;
 
-use alloy_primitives::B256;
-use arc_malachitebft_core_types::{NilOrVal, SignedProposal, SignedVote};
-use netchain_consensus::twin::content_root;
-use netchain_consensus::{Block, Keys, Message};
-use netchain_types::ChainDomain;
+use alloy_primitives::{B256, Bytes, keccak256};
+use arc_malachitebft_core_types::{NilOrVal, Round, SignedProposal, SignedVote};
+use netchain_consensus::evidence::Statement;
+use netchain_consensus::{Block, BlockParts, Evidence, Keys, Message};
+use netchain_types::header::with_extra;
+use netchain_types::{ChainDomain, ConsensusExtra};
 
+use crate::people::Identity;
 use crate::rng::Rng;
 use crate::scenario::Lie;
 
@@ -22,27 +24,25 @@ pub struct Said {
     pub message: Rc<Message>,
 }
 
-fn all(message: Message) -> Vec<Said> {
+/// A message as it is, to everybody.
+#[must_use]
+pub fn plainly(message: Message) -> Vec<Said> {
     vec![Said { to: 2, late_us: 0, message: Rc::new(message) }]
 }
 
 /// Turns a message into what the liar sends.
-pub fn twist(lie: Lie, message: Message, chain: &ChainDomain, keys: &dyn Keys, rng: &mut Rng) -> Vec<Said> {
+pub fn twist(lie: Lie, message: Message, chain: &ChainDomain, who: &Identity, rng: &mut Rng) -> Vec<Said> {
     match lie {
-        Lie::Late => {
+        Lie::LateReveal if !matches!(message, Message::Proposal(_)) => plainly(message),
+        Lie::Late | Lie::LateReveal => {
             let late_us = rng.between(500_000, 4_000_000);
             vec![Said { to: 2, late_us, message: Rc::new(message) }]
         }
-        Lie::Withhold => {
-            if rng.chance(700) {
-                Vec::new()
-            } else {
-                all(message)
-            }
-        }
-        Lie::BadBlock => all(bad_block(message, chain, keys, rng)),
+        Lie::Withhold if rng.chance(700) => Vec::new(),
+        Lie::Withhold => plainly(message),
+        Lie::BadBlock => plainly(bad_block(message, chain, who, rng)),
         Lie::Equivocate => {
-            let other = other(&message, chain, keys);
+            let other = other(&message, chain, &who.vote);
             vec![
                 Said { to: 0, late_us: 0, message: Rc::new(message) },
                 Said { to: 1, late_us: 0, message: Rc::new(other) },
@@ -51,25 +51,61 @@ pub fn twist(lie: Lie, message: Message, chain: &ChainDomain, keys: &dyn Keys, r
     }
 }
 
-fn bad_block(message: Message, chain: &ChainDomain, keys: &dyn Keys, rng: &mut Rng) -> Message {
+/// A proposal whose block breaks one rule; signed once more where the header changed.
+fn bad_block(message: Message, chain: &ChainDomain, who: &Identity, rng: &mut Rng) -> Message {
     let Message::Proposal(proposal) = message else { return message };
     let mut parts = proposal.message.block.parts().clone();
-    let resign = rng.chance(500);
-    if resign {
-        parts.header.state_root = B256::repeat_byte(9);
-    } else {
-        parts.body = vec![9].into();
-    }
+    let extra = proposal.message.block.extra().clone();
+    let resign = spoil(&mut parts, extra, chain, who, rng);
     match Block::new(parts) {
         Ok(block) => {
             let signature = proposal.signature;
             let mut message = proposal.message;
             message.block = block;
-            let signature = if resign { keys.sign(&message.signing_bytes(chain)) } else { signature };
+            let signature = if resign { who.vote.sign(&message.signing_bytes(chain)) } else { signature };
             Message::Proposal(SignedProposal::new(message, signature))
         }
         Err(_) => Message::Proposal(proposal),
     }
+}
+
+/// Breaks one rule; says whether the header is another one.
+fn spoil(
+    parts: &mut BlockParts,
+    mut extra: ConsensusExtra,
+    chain: &ChainDomain,
+    who: &Identity,
+    rng: &mut Rng,
+) -> bool {
+    let header = &mut parts.header;
+    let garbage = B256::from(keccak256(rng.draw().to_be_bytes()));
+    match rng.below(12) {
+        0 => parts.body = vec![9].into(),
+        1 => parts.evidence.push(forged(who, header.number)),
+        2 => header.state_root = garbage,
+        3 => header.receipts_root = garbage,
+        4 => header.timestamp += 1_000,
+        5 => header.parent_hash = garbage,
+        6 => header.gas_limit += 1,
+        7 => header.mix_hash = garbage,
+        8 => extra.next_validators_hash = garbage,
+        9 => extra.round += 1,
+        10 => {
+            // A good reveal of another height, and the randomness that follows from it.
+            let reveal = who.reveal().map(|key| key.reveal(chain, header.number + 1));
+            extra.reveal = reveal.map_or_else(Bytes::new, |reveal| Bytes::copy_from_slice(&reveal));
+        }
+        _ => extra.slot += 1,
+    }
+    parts.header = with_extra(parts.header.clone(), &extra);
+    // Under a signed header another body, or other evidence: the header is the same.
+    !matches!(parts.evidence.last(), Some(last) if last.account == who.account) && parts.body.len() > 1
+}
+
+/// "Evidence" against oneself that proves nothing.
+fn forged(who: &Identity, height: u64) -> Evidence {
+    let statement = |byte| Statement { value: vec![B256::repeat_byte(byte)], pol_round: 0, signature: [byte; 64] };
+    Evidence { kind: 0, account: who.account, height, round: 0, first: statement(1), second: statement(2) }
 }
 
 /// The conflicting statement: another block as good as the first, or nil for a block and a block for nil.
@@ -86,10 +122,10 @@ fn other(message: &Message, chain: &ChainDomain, keys: &dyn Keys) -> Message {
         }
         Message::Proposal(proposal) => {
             let mut parts = proposal.message.block.parts().clone();
-            parts.body = [parts.body.as_ref(), b"other"].concat().into();
-            parts.header.transactions_root = content_root(&parts.evidence, &parts.body);
+            // Valid too: nothing in the simulated state depends on the clock.
+            parts.header.timestamp += 1;
             let mut other = proposal.message.clone();
-            if let Ok(block) = Block::new(parts) {
+            if let (Ok(block), Round::Nil) = (Block::new(parts), other.pol_round) {
                 other.block = block;
             }
             let signature = keys.sign(&other.signing_bytes(chain));

@@ -32,4 +32,26 @@ impl Rng {
     pub fn index(&mut self, n: usize) -> usize {
         usize::try_from(self.below(n as u64)).unwrap_or(0)
     }
+
+    /// One of a few.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        *of.get(self.index(of.len())).expect("a choice of nothing")
+    }
+
+    /// The numbers below `n` in some order.
+    pub fn shuffled(&mut self, n: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..n).collect();
+        for i in (1..n).rev() {
+            order.swap(i, self.index(i + 1));
+        }
+        order
+    }
+
+    /// A clock's error of at most so many seconds, early or late.
+    pub fn skew(&mut self, most_s: i64) -> i64 {
+        i64::try_from(self.below(u64::try_from(most_s).unwrap_or(0) * 2 + 1)).unwrap_or(0) - most_s
+    }
 }

@@ -13,12 +13,14 @@ mod history;
 mod kv;
 mod memory;
 mod read;
+#[cfg(feature = "rocks")]
 mod rocks;
 pub mod snapshot;
 mod tables;
 mod undo;
 mod verify;
 
+#[cfg(feature = "rocks")]
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -31,6 +33,7 @@ pub use history::{MAX_PROOF_BLOCKS, StateAt};
 pub use kv::{Batch, Entry, Kv, Table};
 pub use memory::MemoryKv;
 pub use netchain_state as state;
+#[cfg(feature = "rocks")]
 pub use rocks::RocksKv;
 pub use tables::KvTables;
 pub use verify::StoreVerified;
@@ -149,6 +152,7 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`].
+    #[cfg(feature = "rocks")]
     pub fn open(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
         Self::over(Box::new(RocksKv::open(path)?), options)
     }

@@ -1,0 +1,5 @@
+//! Feeds arbitrary bytes to the `light_proof` body that the corpus replay of netchain-sim runs.
+#![no_main]
+#[path = "../../sim/tests/parsers/mod.rs"]
+mod parsers;
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| parsers::light_proof(bytes));
