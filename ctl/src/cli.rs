@@ -1,14 +1,18 @@
 //! The command line: words, options, help texts. Nothing here does anything.
 
+mod chain;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use chain::{Block, Chain, NodeOptions, SealOptions, Send, Tx, Wallet};
+
 /// Exit codes, shown below the help of the program.
 const EXIT_CODES: &str = "\
-Exit codes: 0 ok, 1 failure, 2 usage, 3 daemon not running, 4 permission, 5 not found, 6 conflict (address or route
+Exit codes: 0 ok, 1 failure, 2 usage, 3 daemon or node not running, 4 permission, 5 not found, 6 conflict (address or route
 clash, exists), 7 invalid input, 8 invite used, expired, cancelled or foreign, 9 timeout or offline, 10 refused.
-Secrets (invite tokens, passphrases) are read from a prompt, a file or stdin, never from the command line.";
+Secrets (invite tokens, passphrases, private keys) are read from a prompt, a file or stdin, never from the command line.";
 
 /// Control the NetFlowCoin router of this machine.
 #[derive(Debug, Parser)]
@@ -128,6 +132,17 @@ pub(crate) enum Command {
     Backup(Backup),
     /// Take an owner key from such a file, on a member whose log is current, when the old owner node is gone (root only)
     Restore(Restore),
+    /// Accounts of the chain on this machine: make, import, list, export, balance
+    #[command(subcommand)]
+    Wallet(Wallet),
+    /// Transactions of the chain: send, show, wait
+    #[command(subcommand)]
+    Tx(Tx),
+    /// Show a block of the chain, or follow it
+    Block(Block),
+    /// The chain as a node sees it
+    #[command(subcommand)]
+    Chain(Chain),
     /// Versions of netctl, the daemon and their API
     Version,
     /// Print a completion script
@@ -318,6 +333,10 @@ impl Command {
             Self::Doctor => "doctor",
             Self::Backup(_) => "backup",
             Self::Restore(_) => "restore",
+            Self::Wallet(it) => it.words(),
+            Self::Tx(it) => it.words(),
+            Self::Block(_) => "block",
+            Self::Chain(Chain::Status(_)) => "chain status",
             Self::Version => "version",
             Self::Completions { .. } => "completions",
         }

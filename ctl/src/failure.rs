@@ -12,7 +12,7 @@ pub(crate) enum Local {
     Failure,
     /// The command line is wrong.
     Usage,
-    /// No daemon on the socket.
+    /// No daemon on the socket, no node at the address.
     NotRunning,
     /// The operating system forbids it.
     Permission,
@@ -22,8 +22,10 @@ pub(crate) enum Local {
     Exists,
     /// What the user gave cannot be used.
     InvalidInput,
-    /// The daemon did not answer in time.
+    /// The daemon or the node did not answer in time.
     Timeout,
+    /// The chain or a contract does not take it, or this program will not sign it.
+    Refused,
 }
 
 impl Local {
@@ -37,6 +39,7 @@ impl Local {
             Self::Exists => "exists",
             Self::InvalidInput => "invalid_input",
             Self::Timeout => "timeout",
+            Self::Refused => "refused",
         }
     }
 
@@ -50,6 +53,7 @@ impl Local {
             Self::Exists => 6,
             Self::InvalidInput => 7,
             Self::Timeout => 9,
+            Self::Refused => 10,
         }
     }
 }

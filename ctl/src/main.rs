@@ -1,18 +1,22 @@
 //! `netctl`: the command line of the NetFlowCoin router.
 //!
 //! One process per command: parse the words, ask the daemon over its unix socket ([`netctl_api`]), print, exit with a
-//! documented code. Errors are one line on stderr: `netctl: what; why; try: next command`. With `--json`, stdout gets one
+//! documented code. `wallet`, `tx`, `block` and `chain` ask a node of the chain over JSON-RPC instead ([`node`]) and sign with keys
+//! of this machine ([`wallet`]). Errors are one line on stderr: `netctl: what; why; try: next command`. With `--json`, stdout gets one
 //! JSON object per line, each with a `schema` field, for errors too. Described in `docs/spec/control-api.md`.
 
 mod cli;
 mod client;
 mod commands;
 mod failure;
+mod node;
 mod output;
 mod qr;
 mod secrets;
 mod text;
+mod tls;
 mod usage;
+mod wallet;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -39,6 +39,18 @@ pub(crate) fn token_in_argv() -> Failure {
 /// # Errors
 /// Exit 5 / 4 / 1 for files, exit 7 when there is nothing in them.
 pub(crate) fn read_token(file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
+    let token = read_secret(file, "Invite token (not shown): ")?;
+    if token.is_empty() {
+        return Err(Failure::new(Local::InvalidInput, "no token given; the input is empty").next("netctl join"));
+    }
+    Ok(token)
+}
+
+/// A secret text without space around it: from `file` (`-` is stdin), else from a prompt on a terminal, else from stdin.
+///
+/// # Errors
+/// Exit 5 / 4 / 1 for files.
+pub(crate) fn read_secret(file: Option<&Path>, ask: &str) -> Result<Zeroizing<String>, Failure> {
     let text = match file {
         Some(path) if path != Path::new("-") => {
             let (text, mode) = read_file(path)?;
@@ -51,14 +63,26 @@ pub(crate) fn read_token(file: Option<&Path>) -> Result<Zeroizing<String>, Failu
             }
             text
         }
-        None if std::io::stdin().is_terminal() => prompt("Invite token (not shown): ")?,
+        None if std::io::stdin().is_terminal() => prompt(ask)?,
         _ => read_stdin()?,
     };
-    let token = Zeroizing::new(text.trim().to_owned());
-    if token.is_empty() {
-        return Err(Failure::new(Local::InvalidInput, "no token given; the input is empty").next("netctl join"));
+    Ok(Zeroizing::new(text.trim().to_owned()))
+}
+
+/// Asks a person; only `y` and `yes` are consent.
+///
+/// # Errors
+/// Exit 2 without a terminal to ask on.
+pub(crate) fn confirm(question: &str) -> Result<bool, Failure> {
+    if !std::io::stdin().is_terminal() {
+        let text = "nobody to ask; there is no terminal";
+        return Err(Failure::new(Local::Usage, text).next("the same command with --yes"));
     }
-    Ok(token)
+    eprint!("{question} [y/N] ");
+    let mut answer = String::new();
+    // A line of a terminal is at most 4,096 bytes long.
+    std::io::stdin().read_line(&mut answer).map_err(|error| Failure::file("read", Path::new("stdin"), &error))?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 /// The passphrase: first line of `file`, else from a prompt (asked twice when it is a `new` one).

@@ -42,7 +42,7 @@ pub(super) fn join(ctx: &Context<'_>, options: &Join) -> Result<u8, Failure> {
 }
 
 /// Hidden unless stderr is a terminal (indicatif's own rule) and the output is for a person.
-fn spinner(ctx: &Context<'_>) -> ProgressBar {
+pub(super) fn spinner(ctx: &Context<'_>) -> ProgressBar {
     if ctx.out.is_json() {
         return ProgressBar::hidden();
     }

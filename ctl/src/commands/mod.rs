@@ -1,6 +1,7 @@
 //! One function per command: ask, print, say the exit code.
 
 mod backup;
+mod block;
 mod doctor;
 mod invite;
 mod join;
@@ -12,16 +13,19 @@ mod policy;
 mod relay;
 mod routes;
 mod status;
+mod tx;
 mod version;
+mod wallet;
 
 use std::time::Duration;
 
 use clap::CommandFactory;
 use netctl_api::Method;
 
-use crate::cli::{Admin, Cli, Command, Global, Policy, Relay};
+use crate::cli::{Admin, Chain, Cli, Command, Global, NodeOptions, Policy, Relay};
 use crate::client::{Client, socket_path};
 use crate::failure::Failure;
+use crate::node::Node;
 use crate::output::Out;
 
 /// What every command works with.
@@ -38,6 +42,11 @@ impl Context<'_> {
     /// A connection to the daemon.
     pub(crate) fn connect(&self) -> Result<Client, Failure> {
         Client::connect(&socket_path(self.global.socket.as_ref()), Duration::from_secs(self.global.timeout))
+    }
+
+    /// The node of the chain.
+    pub(crate) fn node(&self, options: &NodeOptions) -> Result<Node, Failure> {
+        Node::new(options.rpc.as_deref(), Duration::from_secs(self.global.timeout))
     }
 
     /// The network of `-n`.
@@ -102,6 +111,10 @@ pub(crate) fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Doctor => doctor::doctor(&ctx),
         Command::Backup(options) => backup::backup(&ctx, options),
         Command::Restore(options) => backup::restore(&ctx, options),
+        Command::Wallet(command) => wallet::run(&ctx, command),
+        Command::Tx(command) => tx::run(&ctx, command),
+        Command::Block(options) => block::block(&ctx, options),
+        Command::Chain(Chain::Status(options)) => block::status(&ctx, options),
         Command::Version => version::version(&ctx),
         Command::Completions { shell } => completions(&ctx, *shell),
     }
