@@ -5,7 +5,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 LAB := target/release/netflow-lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-unit test-lab test-slow bench-failover bench-flood demo lab measure fuzz sim sim-chain bench-exec localnet crash-chain bench-chain memory-chain clients-chain contracts-check audit clean-lab size
+.PHONY: help setup build test test-unit test-lab test-slow bench-failover bench-flood demo lab measure fuzz sim sim-chain bench-exec localnet crash-chain bench-chain memory-chain clients-chain conformance contracts-check audit clean-lab size
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,8 +86,12 @@ memory-chain: setup ## A chain of a million accounts made by transactions: resid
 	@$(CARGO) build --workspace --examples --bins
 	@target/debug/examples/memory --accounts $(or $(ACCOUNTS),1000000)
 
-clients-chain: setup ## What wallets and dapps do, with ethers, against a local chain; needs npm
+clients-chain: setup ## ethers, viem, web3.py, cast, forge, hardhat, OpenZeppelin's contracts and netctl against a local chain; needs npm and python3
 	@bash chain/rpc/clients/check.sh
+
+conformance: setup ## Ethereum's own test suites: DIR = a checkout of ethereum/tests (GeneralStateTests, TrieTests), of ethereum/execution-apis (tests/*.io), or both
+	@[ -d "$(DIR)" ] || { echo "conformance: which folder? try: make conformance DIR=../tests" >&2; exit 2; }
+	@bash scripts/conformance.sh "$(DIR)"
 
 contracts-check: ## Rebuild the system contracts, compare them with the committed bytecode, run their tests; needs npm
 	@bash chain/contracts/check.sh

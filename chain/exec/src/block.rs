@@ -343,7 +343,7 @@ impl<S: State> Run<'_, S> {
     }
 }
 
-fn receipt(kind: TxType, result: ExecutionResult, cumulative_gas_used: u64) -> ReceiptEnvelope {
+pub(crate) fn receipt(kind: TxType, result: ExecutionResult, cumulative_gas_used: u64) -> ReceiptEnvelope {
     let status = Eip658Value::Eip658(result.is_success());
     // What a transaction logged before it failed is not in the chain.
     let logs = if result.is_success() { result.into_logs() } else { Vec::new() };

@@ -216,10 +216,7 @@ impl Genesis {
             fee_rule: nfc.prize_pool.map_or(FeeRule::Creator, FeeRule::Pool),
             witness_contract: nfc.witness_contract,
         };
-        let mut changes = StateChanges::default();
-        for (address, account) in &self.alloc {
-            add_account(&mut changes, *address, account);
-        }
+        let mut changes = alloc_changes(&self.alloc);
         let system = GenesisAccount { nonce: Some(0), code: SYSTEM_CODE.to_vec().into(), ..GenesisAccount::default() };
         if self.alloc.contains_key(&system_address()) {
             return Err(GenesisError::Rule("it gives the system account something"));
@@ -250,6 +247,14 @@ impl Genesis {
         };
         Ok(GenesisBlock { header: with_extra(header, &extra), changes, params, witnesses })
     }
+}
+
+/// The accounts of `alloc` as changes of nothing; an account with code and no nonce gets nonce 1.
+#[must_use]
+pub fn alloc_changes(alloc: &BTreeMap<Address, GenesisAccount>) -> StateChanges {
+    let mut changes = StateChanges::default();
+    alloc.iter().for_each(|(address, account)| add_account(&mut changes, *address, account));
+    changes
 }
 
 fn add_account(changes: &mut StateChanges, address: Address, account: &GenesisAccount) {

@@ -8,8 +8,11 @@ use alloy_eips::Typed2718;
 use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use revm::context::TxEnv;
+use revm::context_interface::cfg::gas::calculate_initial_tx_gas_for_tx;
 use revm::context_interface::either::Either;
+use revm::primitives::eip3860::MAX_INITCODE_SIZE;
 
+use crate::env::SPEC;
 use crate::system::system_address;
 
 /// Longest transaction: the limit every Ethereum pool has; init code is at most 48 KiB.
@@ -33,6 +36,17 @@ pub enum TransactionError {
     /// The signature is not valid or not canonical (EIP-2).
     #[error("the signature is not valid")]
     Signature,
+    /// The gas limit is below what the transaction costs before it does anything.
+    #[error("intrinsic gas too low: gas {has}, minimum needed {needs}")]
+    Gas {
+        /// Its limit.
+        has: u64,
+        /// What it costs.
+        needs: u64,
+    },
+    /// Longer init code than EIP-3860 allows.
+    #[error("max initcode size exceeded: the limit is {MAX_INITCODE_SIZE} bytes")]
+    InitCode,
     /// The key of the system transaction is public; what it signs counts at the end of a block only.
     #[error("nobody may send as the system account")]
     System,
@@ -74,7 +88,18 @@ impl SignedTransaction {
     /// # Errors
     /// See [`TransactionError`]. Safe on any input.
     pub fn decode_any(bytes: &[u8], chain_id: u64) -> Result<Self, TransactionError> {
-        let envelope = parse(bytes, chain_id)?;
+        Self::recover(parse(bytes, chain_id)?, bytes)
+    }
+
+    /// As [`decode_any`](Self::decode_any), blob transactions included: for blocks of Ethereum in conformance suites.
+    ///
+    /// # Errors
+    /// See [`TransactionError`]. Safe on any input.
+    pub fn decode_foreign(bytes: &[u8], chain_id: u64) -> Result<Self, TransactionError> {
+        Self::recover(parse_foreign(bytes, chain_id)?, bytes)
+    }
+
+    fn recover(envelope: TxEnvelope, bytes: &[u8]) -> Result<Self, TransactionError> {
         let sender = envelope.recover_signer().map_err(|_| TransactionError::Signature)?;
         let bytes = Bytes::copy_from_slice(bytes);
         Ok(Self(Arc::new(Inner { hash: keccak256(&bytes), envelope, sender, bytes })))
@@ -120,6 +145,21 @@ impl SignedTransaction {
         self.0.envelope.effective_gas_price(Some(base_fee))
     }
 
+    /// Whether its gas limit covers what it costs before it does anything (EIP-7623 included), and its init code may be that
+    /// long: no block can take it otherwise, whatever the state.
+    ///
+    /// # Errors
+    /// [`TransactionError::Gas`], [`TransactionError::InitCode`].
+    pub fn check_gas(&self) -> Result<(), TransactionError> {
+        let tx = &self.0.envelope;
+        if tx.is_create() && tx.input().len() > MAX_INITCODE_SIZE {
+            return Err(TransactionError::InitCode);
+        }
+        let gas = calculate_initial_tx_gas_for_tx(self.env(), SPEC, None);
+        let needs = gas.initial_total_gas().max(gas.floor_gas);
+        if tx.gas_limit() < needs { Err(TransactionError::Gas { has: tx.gas_limit(), needs }) } else { Ok(()) }
+    }
+
     pub(crate) fn env(&self) -> TxEnv {
         let tx = &self.0.envelope;
         let authorizations = tx.authorization_list().unwrap_or_default();
@@ -135,8 +175,8 @@ impl SignedTransaction {
             chain_id: tx.chain_id(),
             access_list: tx.access_list().cloned().unwrap_or_default(),
             gas_priority_fee: tx.max_priority_fee_per_gas(),
-            blob_hashes: Vec::new(),
-            max_fee_per_blob_gas: 0,
+            blob_hashes: tx.blob_versioned_hashes().unwrap_or_default().to_vec(),
+            max_fee_per_blob_gas: tx.max_fee_per_blob_gas().unwrap_or_default(),
             authorization_list: authorizations.iter().cloned().map(Either::Left).collect(),
         }
     }
@@ -144,14 +184,17 @@ impl SignedTransaction {
 
 /// All checks but the signature's.
 fn parse(bytes: &[u8], chain_id: u64) -> Result<TxEnvelope, TransactionError> {
+    let envelope = parse_foreign(bytes, chain_id)?;
+    if envelope.tx_type() == TxType::Eip4844 { Err(TransactionError::Blob) } else { Ok(envelope) }
+}
+
+/// The same of a chain that has blobs.
+fn parse_foreign(bytes: &[u8], chain_id: u64) -> Result<TxEnvelope, TransactionError> {
     if bytes.len() > MAX_TRANSACTION_BYTES {
         return Err(TransactionError::TooLong);
     }
     let mut rest = bytes;
     let envelope = TxEnvelope::decode_2718(&mut rest).map_err(|_| TransactionError::Encoding)?;
-    if envelope.tx_type() == TxType::Eip4844 {
-        return Err(TransactionError::Blob);
-    }
     // A second encoding would be a second hash for one transaction.
     if !rest.is_empty() || envelope.encoded_2718() != bytes {
         return Err(TransactionError::Encoding);

@@ -35,7 +35,7 @@ fn case(root: B256, logs: B256, exception: &str) -> String {
                 "secretKey": "0x{}", "to": "{to}", "value": ["0x07"] }},
             "post": {{ "Prague": [ {{ "hash": "{root}", "logs": "{logs}", "indexes": {{ "data": 0, "gas": 0, "value": 0 }} {exception} }} ],
                 "Osaka": [ {{ "hash": "{root}", "logs": "{logs}", "indexes": {{ "data": 0, "gas": 0, "value": 0 }} {exception} }} ],
-                "Berlin": [ {{ "hash": "{root}", "logs": "{logs}", "indexes": {{ "data": 0, "gas": 0, "value": 0 }} }} ] }} }} }}"#,
+                "Homestead": [ {{ "hash": "{root}", "logs": "{logs}", "indexes": {{ "data": 0, "gas": 0, "value": 0 }} }} ] }} }} }}"#,
         hex::encode(wallet(1).key.secret_bytes()),
     )
 }
@@ -71,4 +71,25 @@ fn a_state_test_worked_out_by_hand_passes_and_its_mutations_fail() {
     );
     let report = run(refused.as_bytes(), false).unwrap();
     assert_eq!((report.passed, report.failed), (2, Vec::new()));
+}
+
+/// Cases of ethereum/tests (tests/data/NOTICE), through the program itself.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the test starts the program it tests")]
+fn published_cases_pass_and_a_changed_one_fails_the_program() {
+    let run = |dir: &std::path::Path| {
+        let out = std::process::Command::new(env!("CARGO_BIN_EXE_statetest")).arg(dir).output().unwrap();
+        (out.status.code(), String::from_utf8(out.stdout).unwrap())
+    };
+    let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let (code, out) = run(&data);
+    assert_eq!(code, Some(0), "{out}");
+    assert!(out.ends_with("6 files: 10 passed, 0 failed, 0 skipped\n"), "{out}");
+    let dir = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(data.join("GeneralStateTests/add11.json")).unwrap();
+    std::fs::write(dir.path().join("add11.json"), text.replace("0xcd39e0cd", "0xcd39e0ce")).unwrap();
+    let (code, out) = run(dir.path());
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("FAILED") && out.ends_with("1 files: 1 passed, 1 failed, 0 skipped\n"), "{out}");
+    assert_eq!(run(tempfile::tempdir().unwrap().path()).0, Some(1), "nothing run is nothing passed");
 }

@@ -189,6 +189,8 @@ impl TxPool {
     }
 
     fn insert(&self, inner: &mut Inner, tx: SignedTransaction) -> Result<B256, SubmitError> {
+        // It would be ready, in no block ever, and in the way of the sender's next ones.
+        tx.check_gas()?;
         let (hash, state) = (tx.hash(), self.account(&tx.sender())?);
         inner.pool.insert(pool_tx(tx), state, self.started.elapsed().as_secs())?;
         Ok(hash)

@@ -204,10 +204,9 @@ fn debug(m: &mut Module) -> anyhow::Result<()> {
         c.trace_call(&request, id, options.unwrap_or_default()).and_then(serde_value)
     })?;
     method(m, "debug_getRawTransaction", |c, a| c.raw_transaction(&a.need()?))?;
-    method(m, "debug_getRawHeader", |c, a| {
-        let header = c.header(c.height(Some(a.need()?))?)?;
-        Ok(Bytes::from(alloy_rlp::encode(header)))
-    })?;
+    method(m, "debug_getRawHeader", |c, a| c.raw_header(a.need()?))?;
+    method(m, "debug_getRawBlock", |c, a| c.raw_block(a.need()?))?;
+    method(m, "debug_getRawReceipts", |c, a| c.raw_receipts(a.need()?))?;
     Ok(())
 }
 

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use alloy_eips::{BlockId, BlockNumberOrTag};
-use alloy_primitives::U64;
+use alloy_primitives::{Bytes, U64};
 use alloy_rpc_types_eth::{Block, BlockTransactions, TransactionReceipt};
 use netchain_exec::{BlockContext, SignedTransaction, TransactionError, decode_stored_all, receipts_with_context};
 use netchain_store::BlockBytes;
 use netchain_types::{Certificate, ConsensusExtra};
 
 use crate::RpcContext;
-use crate::convert::{rpc_header, rpc_receipt, rpc_transaction};
-use crate::error::{INTERNAL, RpcResult, error, store_error};
+use crate::convert::{consensus_header, rpc_header, rpc_receipt, rpc_transaction};
+use crate::error::{INTERNAL, RpcResult, SERVER, error, store_error};
 use crate::recent::ReadBlock;
 
 /// What consensus says of a stored block.
@@ -32,6 +32,9 @@ fn block_context(stored: &BlockBytes) -> RpcResult<BlockContext> {
 impl RpcContext {
     /// The block of a height; none above the tip and before what this store holds.
     pub(crate) fn read(&self, height: u64) -> RpcResult<Option<Arc<ReadBlock>>> {
+        if let Some(chain) = &self.foreign {
+            return Ok(chain.block(height).map(|block| Arc::clone(&block.read)));
+        }
         if let Some(block) = self.recent.get(height) {
             return Ok(Some(block));
         }
@@ -60,7 +63,7 @@ impl RpcContext {
     pub(crate) fn read_id(&self, id: BlockId) -> RpcResult<Option<Arc<ReadBlock>>> {
         let height = match id {
             BlockId::Number(tag) => Some(self.height_of_tag(tag)?),
-            BlockId::Hash(hash) => self.store.height_of(&hash.block_hash).map_err(store_error)?,
+            BlockId::Hash(hash) => self.height_of_hash(&hash.block_hash)?,
         };
         height.map_or(Ok(None), |height| self.read(height))
     }
@@ -83,12 +86,13 @@ impl RpcContext {
         } else {
             BlockTransactions::Hashes(read.transactions.iter().map(SignedTransaction::hash).collect())
         };
-        Block {
-            header: rpc_header(&read.header, read.hash, Some(read.size)),
-            uncles: Vec::new(),
-            transactions,
-            withdrawals: Some(Vec::new().into()),
+        let mut header = rpc_header(&read.header, read.hash, Some(read.size));
+        let mut withdrawals = Some(Vec::new());
+        if let Some(block) = self.foreign.as_ref().and_then(|chain| chain.block(read.header.number)) {
+            header.inner = block.header.clone();
+            withdrawals.clone_from(&block.withdrawals);
         }
+        Block { header, uncles: Vec::new(), transactions, withdrawals: withdrawals.map(Into::into) }
     }
 
     pub(crate) fn block_by(&self, id: BlockId, full: bool) -> RpcResult<Option<Block>> {
@@ -103,6 +107,34 @@ impl RpcContext {
         let Some(read) = self.read_id(id)? else { return Ok(None) };
         let all = read.transactions.iter().zip(&read.receipts).enumerate();
         Ok(Some(all.map(|(index, (tx, receipt))| rpc_receipt(tx, receipt, read.place(index))).collect()))
+    }
+
+    /// The block in Ethereum's encoding: `[header, transactions, ommers, withdrawals]`.
+    pub(crate) fn raw_block(&self, id: BlockId) -> RpcResult<Bytes> {
+        let read = self.read_id(id)?.ok_or_else(|| error(SERVER, "block not found"))?;
+        if let Some(block) = self.foreign.as_ref().and_then(|chain| chain.block(read.header.number)) {
+            return Ok(block.bytes.clone());
+        }
+        let body = alloy_consensus::BlockBody {
+            transactions: read.transactions.iter().map(|tx| tx.envelope().clone()).collect(),
+            ommers: Vec::<alloy_consensus::Header>::new(),
+            withdrawals: Some(Vec::new().into()),
+        };
+        Ok(alloy_rlp::encode(alloy_consensus::Block { header: consensus_header(&read.header), body }).into())
+    }
+
+    /// The header in RLP: what the hash is of.
+    pub(crate) fn raw_header(&self, id: BlockId) -> RpcResult<Bytes> {
+        let height = self.height(Some(id))?;
+        if let Some(block) = self.foreign.as_ref().and_then(|chain| chain.block(height)) {
+            return Ok(alloy_rlp::encode(&block.header).into());
+        }
+        Ok(alloy_rlp::encode(self.header(height)?).into())
+    }
+
+    /// The receipts of a block, each in EIP-2718 form.
+    pub(crate) fn raw_receipts(&self, id: BlockId) -> RpcResult<Vec<Bytes>> {
+        Ok(self.store.receipts(self.height(Some(id))?).map_err(store_error)?.unwrap_or_default())
     }
 
     pub(crate) fn tag(number: BlockNumberOrTag) -> BlockId {

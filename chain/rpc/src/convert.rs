@@ -40,7 +40,8 @@ pub(crate) fn rpc_header(header: &Header, hash: B256, size: Option<usize>) -> al
     alloy_rpc_types_eth::Header {
         hash,
         inner: consensus_header(header),
-        total_difficulty: Some(U256::ZERO),
+        // As geth since 2024: it says nothing after proof of work.
+        total_difficulty: None,
         size: size.map(U256::from),
     }
 }

@@ -13,6 +13,7 @@ mod convert;
 mod error;
 mod fees;
 mod filters;
+mod foreign;
 mod logs;
 mod nfc;
 mod recent;
@@ -32,6 +33,7 @@ use netchain_store::Store;
 use tokio::sync::broadcast;
 
 pub use api::module;
+pub use foreign::{ForeignBlock, ForeignChain};
 pub use recent::{ReadBlock, RecentBlocks};
 pub use server::{RpcServer, start};
 
@@ -122,6 +124,7 @@ pub struct RpcContext {
     /// Blocks kept in memory.
     recent: Arc<RecentBlocks>,
     filters: filters::Filters,
+    foreign: Option<ForeignChain>,
 }
 
 impl RpcContext {
@@ -136,13 +139,19 @@ impl RpcContext {
         limits: RpcLimits,
     ) -> Self {
         let (recent, filters) = (Arc::default(), filters::Filters::default());
-        Self { store, executor, pool, net, heads, limits, recent, filters }
+        Self { store, executor, pool, net, heads, limits, recent, filters, foreign: None }
     }
 
     /// Shares the blocks in memory with whoever commits them.
     #[must_use]
     pub fn with_recent(self, recent: Arc<RecentBlocks>) -> Self {
         Self { recent, ..self }
+    }
+
+    /// The same, over the shadow of another chain: its headers and hashes are shown instead of the store's.
+    #[must_use]
+    pub fn with_foreign(self, chain: ForeignChain) -> Self {
+        Self { foreign: Some(chain), ..self }
     }
 
     pub(crate) fn chain_id(&self) -> u64 {

@@ -15,7 +15,7 @@ impl RpcContext {
     pub(crate) fn range(&self, filter: &Filter) -> RpcResult<Option<(u64, u64)>> {
         let (from, to) = match &filter.block_option {
             FilterBlockOption::AtBlockHash(hash) => {
-                let height = self.store.height_of(hash).map_err(store_error)?;
+                let height = self.height_of_hash(hash)?;
                 let height = height.ok_or_else(|| error(SERVER, "unknown block"))?;
                 (height, height)
             }

@@ -2,6 +2,7 @@
 //! pending block: `pending` is the tip with the waiting transactions' nonces.
 
 use alloy_eips::{BlockId, BlockNumberOrTag};
+use alloy_primitives::B256;
 use netchain_store::StateAt;
 use netchain_types::Header;
 
@@ -29,13 +30,19 @@ impl RpcContext {
     pub(crate) fn height(&self, id: Option<BlockId>) -> RpcResult<u64> {
         let height = match id.unwrap_or_default() {
             BlockId::Number(tag) => self.height_of_tag(tag)?,
-            BlockId::Hash(hash) => self
-                .store
-                .height_of(&hash.block_hash)
-                .map_err(store_error)?
-                .ok_or_else(|| error(SERVER, "header not found"))?,
+            BlockId::Hash(hash) => {
+                self.height_of_hash(&hash.block_hash)?.ok_or_else(|| error(SERVER, "header not found"))?
+            }
         };
         if height > self.tip() { Err(error(SERVER, "header not found")) } else { Ok(height) }
+    }
+
+    /// Height of a block hash, none when there is no such block.
+    pub(crate) fn height_of_hash(&self, hash: &B256) -> RpcResult<Option<u64>> {
+        match &self.foreign {
+            Some(chain) => Ok(chain.height_of(hash)),
+            None => self.store.height_of(hash).map_err(store_error),
+        }
     }
 
     pub(crate) fn header(&self, height: u64) -> RpcResult<Header> {

@@ -3,10 +3,21 @@
 //! The rules of the fork a test names are revm's; what is tested is everything around: [`Overlay`](crate::Overlay), account
 //! clearing, records, tries and roots. The fees follow Ethereum's rule and the chain's own precompiles are left out.
 
+pub mod foreign;
 mod state_test;
 mod trie_test;
 
+use revm::primitives::hardfork::SpecId;
 use serde_json::Value;
+
+/// Price of a blob changes by this factor: 5007716 from Prague on, 3338477 before (EIP-7691).
+const BLOB_FRACTION_CANCUN: u64 = 3_338_477;
+const BLOB_FRACTION_PRAGUE: u64 = 5_007_716;
+
+/// The factor of a fork.
+fn blob_fraction(spec: SpecId) -> u64 {
+    if spec.is_enabled_in(SpecId::PRAGUE) { BLOB_FRACTION_PRAGUE } else { BLOB_FRACTION_CANCUN }
+}
 
 /// What came of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

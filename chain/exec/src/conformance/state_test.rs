@@ -20,10 +20,6 @@ use super::Report;
 use crate::genesis::{big_number, words};
 use crate::overlay::Overlay;
 
-/// Price of a blob changes by this factor: 5007716 from Prague on, 3338477 before (EIP-7691).
-const BLOB_FRACTION_CANCUN: u64 = 3_338_477;
-const BLOB_FRACTION_PRAGUE: u64 = 5_007_716;
-
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct Quantity(#[serde(deserialize_with = "big_number")] U256);
@@ -53,6 +49,7 @@ struct Env {
     current_gas_limit: Quantity,
     current_number: Quantity,
     current_timestamp: Quantity,
+    current_difficulty: Option<Quantity>,
     current_random: Option<Quantity>,
     current_base_fee: Option<Quantity>,
     current_excess_blob_gas: Option<Quantity>,
@@ -124,8 +121,17 @@ struct Post {
     expect_exception: Option<String>,
 }
 
+/// The forks since accounts that are empty go away (EIP-161): [`Overlay`] knows no other rule.
 fn spec(fork: &str) -> Option<SpecId> {
     match fork {
+        "EIP158" | "SpuriousDragon" => Some(SpecId::SPURIOUS_DRAGON),
+        "Byzantium" => Some(SpecId::BYZANTIUM),
+        // Constantinople alone was never a chain's rule.
+        "ConstantinopleFix" | "Petersburg" => Some(SpecId::PETERSBURG),
+        "Istanbul" => Some(SpecId::ISTANBUL),
+        "Berlin" => Some(SpecId::BERLIN),
+        "London" => Some(SpecId::LONDON),
+        "Merge" | "Paris" => Some(SpecId::MERGE),
         "Shanghai" => Some(SpecId::SHANGHAI),
         "Cancun" => Some(SpecId::CANCUN),
         "Prague" => Some(SpecId::PRAGUE),
@@ -202,19 +208,25 @@ impl Case {
 
 impl Env {
     fn block(&self, spec: SpecId) -> BlockEnv {
-        let fraction = if spec.is_enabled_in(SpecId::PRAGUE) { BLOB_FRACTION_PRAGUE } else { BLOB_FRACTION_CANCUN };
         let excess = self.current_excess_blob_gas.as_ref().map_or(0, Quantity::u64);
         BlockEnv {
             number: self.current_number.0,
             beneficiary: self.current_coinbase,
             timestamp: self.current_timestamp.0,
             gas_limit: self.current_gas_limit.u64(),
-            basefee: self.current_base_fee.as_ref().map_or(0, Quantity::u64),
-            difficulty: U256::ZERO,
-            prevrandao: Some(
-                self.current_random.as_ref().map_or(B256::ZERO, |random| B256::from(random.0.to_be_bytes::<32>())),
-            ),
-            blob_excess_gas_and_price: Some(BlobExcessGasAndPrice::new(excess, fraction)),
+            // Before London there is none; some files give one for all forks.
+            basefee: self
+                .current_base_fee
+                .as_ref()
+                .filter(|_| spec.is_enabled_in(SpecId::LONDON))
+                .map_or(0, Quantity::u64),
+            difficulty: self.current_difficulty.as_ref().map_or(U256::ZERO, |difficulty| difficulty.0),
+            prevrandao: spec.is_enabled_in(SpecId::MERGE).then(|| {
+                self.current_random.as_ref().map_or(B256::ZERO, |random| B256::from(random.0.to_be_bytes::<32>()))
+            }),
+            blob_excess_gas_and_price: spec
+                .is_enabled_in(SpecId::CANCUN)
+                .then(|| BlobExcessGasAndPrice::new(excess, super::blob_fraction(spec))),
             slot_num: 0,
         }
     }

@@ -1,10 +1,13 @@
 //! `rpctest DIR [--url http://HOST:PORT]`: the request and response tests of ethereum/execution-apis (`*.io`).
 //!
 //! A file holds lines `// comment`, `>> request` and `<< response`. A response must be equal; in a file with a comment that
-//! begins with `speconly:` it must only have the same shape. Without `--url` the requests go to a chain in memory at the
-//! genesis of `DIR/genesis.json` (geth's format; without one, an empty chain). Exit code 0: all passed.
+//! begins with `speconly:` it must only have the same shape. Without `--url` the requests go to a chain in memory: of
+//! `DIR/genesis.json` (geth's format; without one, an empty chain) and the blocks of `DIR/chain.rlp`, whose forks are those of
+//! `DIR/forkenv.json` or the genesis ([`import`]). Exit code 0: all passed.
 
 #![allow(clippy::print_stdout)] // a program whose output is its result
+
+mod import;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -21,15 +24,22 @@ use netchain_store::{Store, StoreOptions};
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
+/// A chain with nothing on it.
+const EMPTY_GENESIS: &[u8] =
+    br#"{"config":{"chainId":1,"londonBlock":0,"shanghaiTime":0,"cancunTime":0,"pragueTime":0},"gasLimit":30000000}"#;
 /// Longest answer.
 const MAX_ANSWER_BYTES: usize = 32 << 20;
 
-/// A chain nobody sends to.
-struct Alone(broadcast::Sender<B256>);
+/// A chain that takes what is a transaction of it, and makes no block of it.
+struct Alone {
+    chain_id: u64,
+    news: broadcast::Sender<B256>,
+}
 
 impl TxSource for Alone {
-    fn submit(&self, _raw: &[u8]) -> Result<B256, String> {
-        Err("this chain takes no transactions".to_owned())
+    fn submit(&self, raw: &[u8]) -> Result<B256, String> {
+        let transaction = SignedTransaction::decode(raw, self.chain_id).map_err(|error| error.to_string())?;
+        Ok(transaction.hash())
     }
     fn get(&self, _hash: &B256) -> Option<SignedTransaction> {
         None
@@ -41,7 +51,7 @@ impl TxSource for Alone {
         (0, 0)
     }
     fn subscribe(&self) -> broadcast::Receiver<B256> {
-        self.0.subscribe()
+        self.news.subscribe()
     }
 }
 
@@ -103,24 +113,28 @@ fn post(address: &str, body: &str) -> anyhow::Result<Value> {
     Ok(serde_json::from_slice(&answer)?)
 }
 
-/// A chain in memory at its genesis.
+/// A chain in memory. A genesis of this project's form (`config.nfc`) is one of our chains, every other one of Ethereum.
 fn here(dir: &Path) -> anyhow::Result<Server> {
-    let file = std::fs::read(dir.join("genesis.json")).unwrap_or_else(|_| b"{\"config\":{\"chainId\":1}}".to_vec());
-    let mut json: Value = serde_json::from_slice(&file)?;
-    let nfc = json.get_mut("config").and_then(Value::as_object_mut).context("genesis.json has no config")?;
-    // Ethereum's files name no witnesses; nobody makes blocks here.
-    nfc.entry("nfc").or_insert_with(|| {
-        let seat = json!({ "account": Address::repeat_byte(1), "voteKey": B256::repeat_byte(1), "revealKey": format!("0x{}", "01".repeat(48)) });
-        json!({ "witnesses": [seat] })
-    });
-    let genesis = Genesis::from_json(&serde_json::to_vec(&json)?)?.block()?;
-    let store = Store::memory(StoreOptions::default());
-    store.init(&genesis.header, &genesis.changes, &[])?;
+    let file = std::fs::read(dir.join("genesis.json")).unwrap_or_else(|_| EMPTY_GENESIS.to_vec());
+    let json: Value = serde_json::from_slice(&file)?;
+    let ours = json.get("config").is_some_and(|config| config.get("nfc").is_some());
+    let (store, params, foreign) = if ours {
+        let genesis = Genesis::from_json(&file)?.block()?;
+        let store = Store::memory(StoreOptions::default());
+        store.init(&genesis.header, &genesis.changes, &[])?;
+        (store, genesis.params, None)
+    } else {
+        let imported = import::import(dir, &json)?;
+        (imported.store, imported.params, Some(imported.chain))
+    };
     let (news, _) = broadcast::channel(1);
     let (heads, _) = broadcast::channel(1);
-    let alone = Arc::new(Alone(news));
-    let executor = Executor::new(genesis.params);
-    let context = RpcContext::new(store, executor, alone.clone(), alone, heads, RpcLimits::default());
+    let alone = Arc::new(Alone { chain_id: params.chain_id, news });
+    let context = RpcContext::new(store, Executor::new(params), alone.clone(), alone, heads, RpcLimits::default());
+    let context = match foreign {
+        Some(chain) => context.with_foreign(chain),
+        None => context,
+    };
     Ok(Server::Here(module(Arc::new(context))?))
 }
 

@@ -1,0 +1,21 @@
+// hashes are those of the chain
+>> {"jsonrpc":"2.0","id":1,"method":"eth_getBlockTransactionCountByHash","params":["0x8d801f9e1c43e4d3a16ff5701e4eac65b5c54febeaad6bc05d7ca97dbef286b3"]}
+<< {"jsonrpc":"2.0","id":1,"result":"0x3"}
+>> {"jsonrpc":"2.0","id":1,"method":"eth_getBlockTransactionCountByHash","params":["0x76825750555dfc7af6a434d6b714394c4a965eb8f059d14ad0ff7ac3f5c34e3c"]}
+<< {"jsonrpc":"2.0","id":1,"result":"0x4"}
+>> {"jsonrpc":"2.0","id":1,"method":"eth_getBlockTransactionCountByHash","params":["0xe1de35b0a6e12a5fe2138a054d6229793336ed0d2d6d3ef52468d2f9571097df"]}
+<< {"jsonrpc":"2.0","id":1,"result":"0x4"}
+>> {"jsonrpc":"2.0","id":1,"method":"eth_getBlockTransactionCountByHash","params":["0x2b32f21640fbca0c98ceff0fd7c579d646c76199192d4ad5a89f3a714ce415fa"]}
+<< {"jsonrpc":"2.0","id":1,"result":"0x3"}
+>> {"jsonrpc":"2.0","id":1,"method":"eth_getBlockTransactionCountByHash","params":["0x0229be9eb9506325f773cacb90efbd7094dbd60cca05f27f7df045f08eea524c"]}
+<< {"jsonrpc":"2.0","id":1,"result":"0x3"}
+>> {"jsonrpc":"2.0","id":1,"method":"eth_getBlockTransactionCountByHash","params":["0x527f2cb386f681e0b54b030baf45f355c98164d55f752f81098fb03f232eb9c3"]}
+<< {"jsonrpc":"2.0","id":1,"result":"0x3"}
+>> {"jsonrpc":"2.0","id":1,"method":"eth_getBlockTransactionCountByHash","params":["0x2c3a04e1e95b850059ab37ee6398c60777f5e0eb07b9a8974bed191f4dad43b7"]}
+<< {"jsonrpc":"2.0","id":1,"result":"0x3"}
+>> {"jsonrpc":"2.0","id":1,"method":"eth_getBlockTransactionCountByHash","params":["0x181fce870099e43135830284f797e91232e5148bfcb80c302f34aa96883f99ee"]}
+<< {"jsonrpc":"2.0","id":1,"result":"0x3"}
+>> {"jsonrpc":"2.0","id":1,"method":"eth_getBlockTransactionCountByHash","params":["0x327b72dbf29c0da3d37d6ab0e1bdf63a2bbe3eb3e3c4208197d5d3579a8c7d00"]}
+<< {"jsonrpc":"2.0","id":1,"result":"0x3"}
+>> {"jsonrpc":"2.0","id":1,"method":"eth_getBlockTransactionCountByHash","params":["0x1111111111111111111111111111111111111111111111111111111111111111"]}
+<< {"jsonrpc":"2.0","id":1,"result":null}
