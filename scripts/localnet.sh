@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# make localnet: a chain of WITNESSES (default 4, up to 21) processes on 127.0.0.1, until Ctrl-C. LOCALNET_DIR keeps its state.
+# make localnet: a chain of WITNESSES (default 4, up to 21) processes on 127.0.0.1, until Ctrl-C. LOCALNET_DIR keeps its state,
+# NETCHAIND_BIN is a daemon that is built already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 witnesses=${WITNESSES:-4}
 dir=${LOCALNET_DIR:-$(mktemp -d /tmp/netchain-localnet.XXXXXX)}
 port=${PORT:-18545}
-cargo build -p netchaind
-bin=${CARGO_TARGET_DIR:-target}/debug/netchaind
+bin=${NETCHAIND_BIN:-${CARGO_TARGET_DIR:-target}/debug/netchaind}
+[ -n "${NETCHAIND_BIN:-}" ] || cargo build -p netchaind
 [ -d "$dir/node0" ] || "$bin" --dir "$dir" init-localnet --witnesses "$witnesses" --first-port "$port" --block-ms "${BLOCK_MS:-3000}" > /dev/null
 pids=()
 stop() { kill "${pids[@]}" 2> /dev/null || true; wait; }

@@ -7,7 +7,7 @@ const url = process.argv[2] ?? 'http://127.0.0.1:18545';
 const provider = new ethers.JsonRpcProvider(url, undefined, { pollingInterval: 300 });
 const wallet = ethers.HDNodeWallet.fromPhrase('test test test test test test test test test test test junk').connect(provider);
 const counter = JSON.parse(readFileSync(new URL('./counter.json', import.meta.url)));
-const step = async (name, run) => { await run(); console.log('ok', name); };
+const step = async (name, run) => { await run(); console.log('ok ethers:', name); };
 
 let contract;
 await step('network and balance', async () => {
@@ -97,5 +97,4 @@ await step('subscriptions', async () => {
   assert.equal(await heard, 77n);
   await socket.destroy();
 });
-console.log('all passed');
 process.exit(0);

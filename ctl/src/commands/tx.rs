@@ -366,7 +366,7 @@ fn step(
 fn not_yet(hash: B256, known: bool, patience: Duration) -> Failure {
     if known {
         let text = format!("{hash} is in no block after {} s; it still waits", patience.as_secs());
-        Failure::new(Local::Timeout, text).next(format!("waiting on: netctl tx wait {hash}"))
+        Failure::new(Local::Timeout, text).next(format!("to go on waiting: netctl tx wait {hash}"))
     } else {
         unknown(hash)
     }

@@ -21,7 +21,7 @@ use jsonrpsee::RpcModule;
 use netchain_exec::{Executor, Genesis, SignedTransaction};
 use netchain_rpc::{NetSource, RpcContext, RpcLimits, SyncState, TxSource, module};
 use netchain_store::{Store, StoreOptions};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::broadcast;
 
 /// A chain with nothing on it.
