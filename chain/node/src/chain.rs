@@ -82,6 +82,9 @@ impl Chain {
         } else {
             witnesses(&store.state_at(height.saturating_sub(1))?, &executor)?
         };
+        for set in [&voted, &next] {
+            store.keep_witness_set(set)?;
+        }
         let tip = tip_of(&store, &header, voted, next)?;
         Ok(Self { store, executor, domain, pool, reveal, heads, recent: Arc::default(), tip, header, done: None })
     }
@@ -220,6 +223,12 @@ impl Chain {
         let size = bytes.map_err(failed)?;
         let next = witnesses(&TablesState(&self.store.latest()), &self.executor).map_err(|_| Invalid("witness set"))?;
         let voted = std::mem::replace(&mut self.tip.next, next.clone());
+        if next != voted
+            && let Err(error) = self.store.keep_witness_set(&next)
+        {
+            // The block is committed. The set is written once more at the next start.
+            tracing::warn!(%error, "the new witness set cannot be noted");
+        }
         self.header = block.header().clone();
         self.tip = tip_of(&self.store, &self.header, voted, next).map_err(|_| Invalid("order of creators"))?;
         let base_fee = u128::from(self.executor.params().next_base_fee(&self.header));

@@ -144,6 +144,10 @@ async fn a_set_that_the_contract_changes_votes_from_the_next_block_on() {
             assert_eq!(node.node().store.hash_at(height).unwrap(), Some(header.hash()), "height {height}");
         }
     }
+    for (node, set) in nodes.iter().flat_map(|node| [(node, &old), (node, &new)]) {
+        // For ever: a light client may ask when the state that named it is long gone.
+        assert_eq!(node.node().store.witness_set(&set.hash()).unwrap().as_ref(), Some(set));
+    }
     let (left, joined) = (old.seats()[0].account, new.seats()[3].account);
     assert!(creators.contains(&joined) && signers.contains(&joined), "the new one makes blocks and votes");
     assert!(!creators.contains(&left) && !signers.contains(&left));

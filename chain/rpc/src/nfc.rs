@@ -27,7 +27,8 @@ pub(crate) struct CertificateView {
 #[derive(Serialize)]
 struct SignerView {
     seat: u8,
-    account: Address,
+    /// None when this node never saw the set in office: it began with a later snapshot.
+    account: Option<Address>,
     signature: FixedBytes<64>,
 }
 
@@ -49,20 +50,20 @@ impl RpcContext {
         };
         let bad = |_| error(INTERNAL, "a stored certificate is not readable");
         let certificate = Certificate::decode(&bytes).map_err(bad)?;
-        // The set that voted stands in the state before the block.
-        let before = self.store.state_at(height.saturating_sub(1)).map_err(store_error)?;
-        let set = read_witness_set(&before, &self.executor.params().witness_contract)
-            .map_err(|failed| error(INTERNAL, failed.to_string()))?;
+        let header = self.header(height)?;
+        let extra = header.check().map_err(|_| error(INTERNAL, "a stored header is not readable"))?;
+        let set = self.store.witness_set(&extra.validators_hash).map_err(store_error)?;
+        let seats = set.as_ref().map_or(&[][..], |set| set.seats());
         let signer = |it: &netchain_types::CommitSignature| SignerView {
             seat: it.seat,
-            account: set.seats().get(usize::from(it.seat)).map_or(Address::ZERO, |seat| seat.account),
+            account: seats.get(usize::from(it.seat)).map(|seat| seat.account),
             signature: FixedBytes(it.signature),
         };
         Ok(Some(CertificateView {
             height: U64::from(height),
             round: U64::from(certificate.round),
             block_hash: certificate.block_hash,
-            header: alloy_rlp::encode(self.header(height)?).into(),
+            header: alloy_rlp::encode(&header).into(),
             signers: certificate.signatures.iter().map(signer).collect(),
             certificate: bytes,
         }))
@@ -70,8 +71,14 @@ impl RpcContext {
 
     /// The set that votes on the block after this one.
     pub(crate) fn witnesses(&self, id: Option<BlockId>) -> RpcResult<Vec<WitnessView>> {
-        let set = read_witness_set(&self.state(id)?, &self.executor.params().witness_contract)
-            .map_err(|failed| error(INTERNAL, failed.to_string()))?;
+        let header = self.header(self.height(id)?)?;
+        let extra = header.check().map_err(|_| error(INTERNAL, "a stored header is not readable"))?;
+        let set = match self.store.witness_set(&extra.next_validators_hash).map_err(store_error)? {
+            Some(set) => set,
+            // Of a chain that nobody runs: a test, a tool.
+            None => read_witness_set(&self.state(id)?, &self.executor.params().witness_contract)
+                .map_err(|failed| error(INTERNAL, failed.to_string()))?,
+        };
         let view = |(seat, it): (usize, &netchain_types::Witness)| WitnessView {
             seat,
             account: it.account,

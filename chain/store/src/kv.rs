@@ -36,13 +36,15 @@ pub enum Table {
     Hashes,
     /// Transaction hash -> height u64 | index u32.
     Transactions,
-    /// Height -> what the node keeps beside the state (order of creators); opaque here.
+    /// Height -> what the node keeps beside the state (senders of transactions); opaque here.
     Notes,
+    /// Hash of a witness set -> its RLP, for ever: a light client may come days after the state that named it is gone.
+    WitnessSets,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Meta,
         Self::Accounts,
         Self::Slots,
@@ -59,6 +61,7 @@ impl Table {
         Self::Hashes,
         Self::Transactions,
         Self::Notes,
+        Self::WitnessSets,
     ];
 
     /// Name on disk.
@@ -81,6 +84,7 @@ impl Table {
             Self::Hashes => "hashes",
             Self::Transactions => "transactions",
             Self::Notes => "notes",
+            Self::WitnessSets => "witness_sets",
         }
     }
 
@@ -100,7 +104,8 @@ impl Table {
             | Self::Certificates
             | Self::Hashes
             | Self::Transactions
-            | Self::Notes => 0,
+            | Self::Notes
+            | Self::WitnessSets => 0,
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Reading blocks.
 
 use alloy_primitives::{B256, Bytes};
-use netchain_types::Header;
+use netchain_types::{Header, WitnessSet};
 
 use crate::block::BlockBytes;
-use crate::kv::Table;
+use crate::kv::{Batch, Table};
 use crate::{META_BASE, Store, StoreError, u64_of};
 
 impl Store {
@@ -83,6 +83,28 @@ impl Store {
         let (height, index) = bytes.split_at_checked(8).ok_or(bad.clone())?;
         let index = index.try_into().map(u32::from_be_bytes).map_err(|_| bad)?;
         Ok(Some((u64_of(height)?, index)))
+    }
+
+    /// A witness set by its hash, when this node ever saw it in office.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn witness_set(&self, hash: &B256) -> Result<Option<WitnessSet>, StoreError> {
+        let bytes = self.kv().get(Table::WitnessSets, hash.as_slice())?;
+        let decode = |bytes: Vec<u8>| {
+            WitnessSet::decode(&bytes).map_err(|_| StoreError::Corrupt("a stored witness set is not readable"))
+        };
+        bytes.map(decode).transpose()
+    }
+
+    /// Keeps a witness set for ever, at most 2.3 KB a change of it. Not synced: the state names it once more at the next start.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn keep_witness_set(&self, set: &WitnessSet) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        batch.put(Table::WitnessSets, set.hash().to_vec(), set.encode());
+        self.kv().write(batch, false)
     }
 
     /// What the node noted with a block; kept as long as undo records are.
