@@ -5,7 +5,7 @@ use std::sync::Arc;
 use alloy_primitives::Bytes;
 use netchain_consensus::Message;
 use netchain_consensus::message::MAX_MESSAGE_BYTES;
-use netchain_net::{NetCommand, NetEvent, NetHandle, SyncRequest, SyncResponse, Verdict};
+use netchain_net::{NetCommand, NetEvent, NetHandle, SyncRequest, SyncResponse, Ticket, Verdict};
 use netchain_store::Store;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -17,6 +17,8 @@ use crate::txpool::{SubmitError, TxPool};
 
 /// Batches of gossiped transactions checked at a time: signatures are work, and consensus needs the cores too.
 const MAX_CHECKS: usize = 2;
+/// Batches that wait for a check, at most 256 KiB each. Beyond, they are dropped: their senders gossip them again.
+const MAX_BATCHES: usize = 64;
 /// Questions of peers answered at a time.
 const MAX_ANSWERS: usize = 4;
 
@@ -36,20 +38,41 @@ pub struct Node {
 
 impl Node {
     /// Serves the network until it ends.
-    pub async fn events(self: Arc<Self>, mut events: mpsc::Receiver<NetEvent>) {
-        let (checks, answers) = (Arc::new(Semaphore::new(MAX_CHECKS)), Arc::new(Semaphore::new(MAX_ANSWERS)));
+    pub async fn events(self: Arc<Self>, events: mpsc::Receiver<NetEvent>) {
+        let (batches, waiting) = mpsc::channel(MAX_BATCHES);
+        tokio::join!(self.clone().check_batches(waiting), self.dispatch(events, batches));
+    }
+
+    /// Checks gossiped transactions, some batches at a time.
+    async fn check_batches(self: Arc<Self>, mut waiting: mpsc::Receiver<(Ticket, Vec<Bytes>)>) {
+        let checks = Arc::new(Semaphore::new(MAX_CHECKS));
+        while let Some((ticket, raws)) = waiting.recv().await {
+            let Ok(permit) = checks.clone().acquire_owned().await else { return };
+            let node = self.clone();
+            tokio::task::spawn_blocking(move || {
+                let verdict = node.check(&raws);
+                node.net.send(NetCommand::Verdict(ticket, verdict));
+                drop(permit);
+            });
+        }
+    }
+
+    /// Hands every event on without ever waiting: votes must not queue behind signatures of transactions.
+    async fn dispatch(
+        self: Arc<Self>,
+        mut events: mpsc::Receiver<NetEvent>,
+        batches: mpsc::Sender<(Ticket, Vec<Bytes>)>,
+    ) {
+        let answers = Arc::new(Semaphore::new(MAX_ANSWERS));
         while let Some(event) = events.recv().await {
             match event {
                 NetEvent::Consensus { from, message } => self.engine.message(from, message),
                 NetEvent::Block { from, block } => self.engine.message(from, Message::Block(block)),
                 NetEvent::Transactions(ticket, raws) => {
-                    let Ok(permit) = checks.clone().acquire_owned().await else { return };
-                    let node = self.clone();
-                    tokio::task::spawn_blocking(move || {
-                        let verdict = node.check(&raws);
-                        node.net.send(NetCommand::Verdict(ticket, verdict));
-                        drop(permit);
-                    });
+                    if let Err(error) = batches.try_send((ticket, raws)) {
+                        let (ticket, _) = error.into_inner();
+                        self.net.send(NetCommand::Verdict(ticket, Verdict::Ignore));
+                    }
                 }
                 NetEvent::Request(id, request) => {
                     let node = self.clone();

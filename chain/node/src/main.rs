@@ -142,6 +142,7 @@ fn main() -> anyhow::Result<()> {
             Ok(())
         }
         Command::Run => {
+            two_arenas();
             let set_log = log();
             let config = load(&layout.config())?;
             runtime()?.block_on(netchaind::service::run(layout, config, set_log))
@@ -164,11 +165,28 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
+/// glibc's allocator gives eight arenas a core to threads, and gives back little of any: under full load they held 300 MiB more than
+/// was in use. Two hold what two cores need. It reads this before `main`, so the process becomes itself once more, under the
+/// same number.
+#[allow(clippy::disallowed_methods)] // it starts nobody else
+fn two_arenas() {
+    use std::os::unix::process::CommandExt as _;
+    const ARENAS: &str = "MALLOC_ARENA_MAX";
+    if std::env::var_os(ARENAS).is_some() {
+        return;
+    }
+    let mut args = std::env::args_os();
+    let mut again = std::process::Command::new("/proc/self/exe");
+    again.arg0(args.next().unwrap_or_else(|| "netchaind".into())).args(args).env(ARENAS, "2");
+    // Only returns when it fails; then the node works all the same, and takes more memory.
+    let _ = again.exec();
+}
+
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         // RPC and signature checks: more threads than cores only make each slower.
-        .max_blocking_threads(32)
+        .max_blocking_threads(16)
         .build()
         .context("no runtime")
 }

@@ -53,6 +53,8 @@ struct Inner {
     journal: Journal,
     /// Of this node's users, and waiting: nobody else is sure to have them.
     own: BTreeSet<B256>,
+    /// Where gossiping them again goes on.
+    own_next: B256,
 }
 
 /// The mempool of a node.
@@ -100,7 +102,12 @@ impl TxPool {
         let (news, _) = broadcast::channel(MAX_NEWS);
         let (out, receiver) = mpsc::channel(MAX_OUT);
         let journal = Journal { path: path.to_owned(), file, bytes: bytes.len() as u64 };
-        let inner = Mutex::new(Inner { pool: Pool::new(limits, base_fee), journal, own: BTreeSet::new() });
+        let inner = Mutex::new(Inner {
+            pool: Pool::new(limits, base_fee),
+            journal,
+            own: BTreeSet::new(),
+            own_next: B256::ZERO,
+        });
         let pool = Self { inner, store, chain_id, started: Instant::now(), news, out };
         let kept = pool.restore(&txs);
         pool.lock().rewrite_journal()?;
@@ -215,12 +222,17 @@ impl TxPool {
         self.lock().pool.next_nonce(address)
     }
 
-    /// Transactions of this node's users that still wait, at most `most`: to be gossiped again, because the first time there
-    /// may have been nobody to hear it.
+    /// Transactions of this node's users that still wait, at most `most`, in turn: to be gossiped again, because the first time
+    /// there may have been nobody to hear it.
     #[must_use]
     pub fn own_waiting(&self, most: usize) -> Vec<Bytes> {
-        let inner = self.lock();
-        inner.own.iter().filter_map(|hash| inner.pool.get(hash)).take(most).map(|tx| tx.raw.clone()).collect()
+        let mut inner = self.lock();
+        let Inner { pool, own, own_next, .. } = &mut *inner;
+        let turn = own.range(*own_next..).chain(own.range(..*own_next));
+        let chosen: Vec<_> = turn.filter_map(|hash| pool.get(hash)).take(most).cloned().collect();
+        // The last one comes once more: simpler than the hash after it, and known to everybody by then.
+        *own_next = chosen.last().map_or(B256::ZERO, |tx| tx.hash);
+        chosen.iter().map(|tx| tx.raw.clone()).collect()
     }
 
     /// What to build a block of.

@@ -92,7 +92,10 @@ fn what_was_acknowledged_is_there_after_a_crash_and_is_gossiped_again() {
     {
         let (pool, mut outgoing) = open(&journal, &store);
         assert!(pool.submit_all(&raws, true).iter().all(Result::is_ok));
-        assert_eq!(pool.own_waiting(7).len(), 7);
+        let mut turns: Vec<Bytes> = (0..6).flat_map(|_| pool.own_waiting(7)).collect();
+        turns.sort();
+        turns.dedup();
+        assert_eq!(turns.len(), raws.len(), "all in turn");
         assert_eq!(outgoing.blocking_recv(), Some(raws[0].clone()));
         // The process dies here: nothing is flushed, nothing is said.
         std::mem::forget(pool);
