@@ -1,7 +1,6 @@
 //! Local networks whose processes die (SIGKILL) under load, and what must hold afterwards.
 #![allow(clippy::print_stdout)] // shows how far it is
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,7 +41,7 @@ pub(crate) fn kill_and_return(
     let accounts = SENDERS_A_NODE * u32::try_from(witnesses)?;
     let mut net = Network::create(program, root, witnesses, 1_000, accounts)?;
     net.start_all(2)?;
-    let (stop, acknowledged) = (AtomicBool::new(false), Mutex::new(BTreeSet::new()));
+    let (stop, acknowledged) = (AtomicBool::new(false), Mutex::new(Vec::new()));
     let load = (0..witnesses).map(|index| Load::new(&net, index)).collect::<anyhow::Result<Vec<_>>>()?;
     let result = std::thread::scope(|scope| {
         for it in load {
@@ -105,7 +104,7 @@ impl Load {
         Ok(Self { rpc: net.rpc(index), senders })
     }
 
-    fn run(mut self, stop: &AtomicBool, acknowledged: &Mutex<BTreeSet<B256>>) {
+    fn run(mut self, stop: &AtomicBool, acknowledged: &Mutex<Vec<B256>>) {
         while !stop.load(Ordering::Relaxed) {
             for sender in &mut self.senders {
                 let pending = self.rpc.call("eth_getTransactionCount", &json!([sender.address, "pending"]));
@@ -113,7 +112,7 @@ impl Load {
                 sender.nonce = nonce;
                 let Ok((hash, raw)) = sender.transfer(Address::repeat_byte(0x77)) else { continue };
                 if self.rpc.call("eth_sendRawTransaction", &json!([hex_of(&raw)])).is_ok() {
-                    acknowledged.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(hash);
+                    acknowledged.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(hash);
                 }
             }
             // Load, and not a benchmark: the cores are for dying and coming back.
@@ -123,16 +122,16 @@ impl Load {
 }
 
 /// One block and one state root a height on all nodes, nobody caught lying, everything acknowledged in the chain.
-pub(crate) fn judge(net: &Network, last: u64, acknowledged: &BTreeSet<B256>) -> anyhow::Result<String> {
+pub(crate) fn judge(net: &Network, last: u64, acknowledged: &[B256]) -> anyhow::Result<String> {
     let mut rpcs: Vec<Rpc> = (0..net.len()).map(|index| net.rpc(index)).collect();
     for height in 1..=last {
         let roots = rpcs.iter_mut().map(|rpc| rpc.root(height)).collect::<anyhow::Result<Vec<_>>>()?;
         ensure!(roots.iter().all(|root| Some(root) == roots.first()), "nodes differ at height {height}: {roots:?}");
     }
     let end = Instant::now() + Duration::from_secs(120);
-    let all: Vec<B256> = acknowledged.iter().copied().collect();
     let rpc = rpcs.first_mut().context("no node")?;
-    for hashes in all.chunks(BATCH) {
+    // In the order they were sent: those of one block together, so that a node reads each block once.
+    for hashes in acknowledged.chunks(BATCH) {
         while let Some(missing) = without_receipt(rpc, hashes)? {
             ensure!(Instant::now() < end, "{missing} was acknowledged and is not in the chain");
             std::thread::sleep(Duration::from_millis(200));
@@ -203,5 +202,5 @@ pub(crate) fn as_many_dead_as_it_bears(
     for index in 0..witnesses {
         net.wait_height(index, last, patience)?;
     }
-    judge(&net, last, &BTreeSet::new())
+    judge(&net, last, &[])
 }
