@@ -77,10 +77,10 @@ crash-chain: setup ## Kill processes of a local chain under load, KILLS (default
 
 # The development profile is what everybody has compiled, with its dependencies and the chain's crates optimised; PROFILE=bench-chain is
 # what a server runs, and compiles RocksDB once more.
-bench-chain: setup ## Transfers a second of a local chain, CPU of each and where it goes: 4 processes at RATE (2000), then 21 witnesses in one process at RATE21 (500), SECONDS_LONG (300) each
+bench-chain: setup ## Transfers a second of a local chain, CPU of each and where it goes: 4 processes at RATE (2100), then 21 witnesses in one process at RATE21 (550), SECONDS_LONG (300) each
 	@$(CARGO) build $(if $(PROFILE),--profile $(PROFILE) -p netchaind,--workspace) --examples --bins
-	@target/$(or $(PROFILE),debug)/examples/load --rate $(or $(RATE),2000) --seconds $(or $(SECONDS_LONG),300) --witnesses $(or $(WITNESSES),4)
-	@target/$(or $(PROFILE),debug)/examples/load --rate $(or $(RATE21),500) --seconds $(or $(SECONDS_LONG),300) --witnesses 21 --in-one-process
+	@target/$(or $(PROFILE),debug)/examples/load --rate $(or $(RATE),2100) --seconds $(or $(SECONDS_LONG),300) --witnesses $(or $(WITNESSES),4)
+	@target/$(or $(PROFILE),debug)/examples/load --rate $(or $(RATE21),550) --seconds $(or $(SECONDS_LONG),300) --witnesses 21 --in-one-process
 
 memory-chain: setup ## A chain of a million accounts made by transactions: resident memory of the full node, snapshot exported, imported and verified
 	@$(CARGO) build --workspace --examples --bins
