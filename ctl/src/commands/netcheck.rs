@@ -17,7 +17,7 @@ pub(super) fn netcheck(ctx: &Context<'_>) -> Result<u8, Failure> {
     ctx.ask(NetcheckParams {}, |result| {
         ctx.out.table(&["CHECK", "FOUND"], findings(result), "")?;
         ctx.out.line("")?;
-        let header = ["RELAY", "ADDRESS", "RTT", "CARRIER", "SEES US AS", "PROBLEM"];
+        let header = ["RELAY", "ADDRESS", "RTT", "MTU", "CARRIER", "SEES US AS", "PROBLEM"];
         ctx.out.table(&header, result.relays.iter().map(relay).collect(), "no relays; set `relays` in netflow.toml")?;
         ctx.out.line("")?;
         ctx.out.line(&result.verdict)
@@ -41,6 +41,7 @@ fn findings(result: &NetcheckResult) -> Vec<Vec<comfy_table::Cell>> {
         vec![cell("IPv6"), family(&result.ipv6)],
         vec![cell("mapping"), cell(behaviour(result.mapping))],
         vec![cell("filtering"), cell(behaviour(result.filtering))],
+        vec![cell("filtering, IPv6"), cell(behaviour(result.ipv6.filtering))],
         vec![cell("hairpin"), yes_no(result.hairpin)],
         vec![cell("port mapping"), port_mapping(result.port_mapping.as_ref())],
         vec![cell("MTU"), result.mtu_bytes.map_or_else(|| cell("not known"), |mtu| cell(format!("{mtu} bytes")))],
@@ -97,6 +98,7 @@ fn relay(relay: &RelayCheck) -> Vec<comfy_table::Cell> {
         cell(short_id(&relay.node)),
         optional(relay.address),
         optional(relay.rtt_ms.map(millis)),
+        optional(relay.mtu_bytes),
         optional(carrier),
         optional(relay.public_address),
         cell(relay.problem.as_deref().unwrap_or("")),

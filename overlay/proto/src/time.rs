@@ -36,3 +36,30 @@ impl Now {
         self.unix_s / 86_400
     }
 }
+
+/// The wall clock to the millisecond, as far as the shell told it. For people to look at: nothing is decided by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WallClock {
+    /// What it shows beyond the monotonic one, in milliseconds.
+    ahead_ms: Option<i64>,
+}
+
+impl WallClock {
+    /// What both clocks show at the same moment.
+    pub fn set(&mut self, now: Now, unix_ms: u64) {
+        self.ahead_ms = Some(signed(unix_ms).saturating_sub(signed(now.mono_us / MILLI_US)));
+    }
+
+    /// Milliseconds since 1970 at a moment of the monotonic clock; to the second of `now` while nobody told more.
+    #[must_use]
+    pub fn unix_ms(&self, now: Now, mono_us: u64) -> i64 {
+        match self.ahead_ms {
+            Some(ahead_ms) => signed(mono_us / MILLI_US).saturating_add(ahead_ms),
+            None => signed(now.unix_s.saturating_mul(1_000)).saturating_sub(signed(now.since(mono_us) / MILLI_US)),
+        }
+    }
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -365,6 +365,35 @@ fn the_report_names_the_class_of_every_box() {
 }
 
 #[test]
+fn netcheck_finds_the_skew_of_the_clock_the_size_of_packets_and_who_gets_in_over_ipv6() {
+    let mut world = World::new(21);
+    let relays = relays(&mut world);
+    let ([a, _], _) = found(&mut world, relays, |world, ends| {
+        let nat = world.underlay.add_box(ip("203.0.113.1"), Kind::Home, None);
+        world.place(ends[0], Some("192.168.1.10"), Some("2001:db8:1::10"), Some(nat));
+    });
+    world.run(15 * SECOND);
+    let now = world.now;
+    let unix_ms = 1_790_000_000_000;
+    relays.iter().for_each(|relay| world.node(*relay).handle_wall_clock(now, unix_ms));
+    world.node(a).handle_wall_clock(now, unix_ms + 90_500);
+    let before = world.node(a).nat_report();
+    assert_eq!((before.clock_skew_ms, before.relays[0].mtu), (None, None), "nobody asked yet");
+    assert!(world.node(a).measure_nat(now));
+    world.perform(a);
+    assert!(world.run_until(13 * SECOND, |world| !world.node(a).nat_report().is_measuring));
+    let report = world.node(a).nat_report();
+    assert!(report.measured_us > before.measured_us, "the NAT was measured anew");
+    assert!((90_499..=90_501).contains(&report.clock_skew_ms.unwrap()), "{:?}", report.clock_skew_ms);
+    assert!(report.relays.iter().all(|relay| relay.mtu == Some(1_500)), "{:?}", report.relays);
+    assert_eq!(report.filtering, Filtering::AddressAndPortDependent);
+    assert_eq!(report.filtering_v6, Filtering::AddressAndPortDependent, "a firewall with a state");
+    let now = world.now;
+    assert!(!world.node(a).measure_nat(now), "somebody who asks again at once sees the same");
+    assert!(world.sims[a].node.as_ref().unwrap().status(now).links.iter().all(|link| link.last_error.is_none()));
+}
+
+#[test]
 fn nobody_is_probed_for_a_peer_without_traffic() {
     let mut pair = pair(15, [Kind::Random, Kind::Random]);
     assert!(pair.reaches(2 * SECOND));

@@ -426,4 +426,21 @@ pub enum ControlMessage {
         )]
         paths: Vec<CandidatePath>,
     },
+    /// A member asks what the relay's clock shows.
+    #[n(28)]
+    TimeQuery {
+        /// Random; echoed in the answer.
+        #[n(0)]
+        id: u64,
+    },
+    /// What it shows.
+    #[n(29)]
+    TimeAnswer {
+        /// From the question.
+        #[n(0)]
+        id: u64,
+        /// Milliseconds since 1970-01-01 UTC when the question was read. A hint for people: nothing is set by it.
+        #[n(1)]
+        unix_ms: u64,
+    },
 }

@@ -13,8 +13,8 @@ use crate::frame::WireError;
 pub const MAGIC_COOKIE: u32 = 0x2112_a442;
 /// Bytes of the message header.
 pub const STUN_HEADER_LEN: usize = 20;
-/// Longest message looked at: ours have 44 bytes, and a message of others fits one packet of the smallest IPv6 MTU.
-pub const MAX_STUN_LEN: usize = 1_232;
+/// Longest message looked at: what one Ethernet packet of 1,500 bytes carries. Ours have 44 bytes, or are padded to find out what passes.
+pub const MAX_STUN_LEN: usize = 1_472;
 /// Bytes of [`BindingRequest::to_bytes`]: as many as the longest success answer, so that no answer to us is longer than its request.
 pub const REQUEST_LEN: usize = 44;
 /// Bytes of a transaction id.
@@ -241,6 +241,17 @@ impl BindingRequest {
         put(&mut bytes, 22, &[0, 20]);
         put(&mut bytes, 24, SOFTWARE_TEXT);
         bytes
+    }
+
+    /// The datagram, padded to `len` bytes by a PADDING attribute (RFC 5780, 7.6): is a packet of that size answered? `None`: not a
+    /// multiple of four, shorter than a request with that attribute, or longer than [`MAX_STUN_LEN`].
+    pub fn padded(&self, len: usize) -> Option<Vec<u8>> {
+        let padding = len.checked_sub(STUN_HEADER_LEN + 4).filter(|_| len <= MAX_STUN_LEN && len.is_multiple_of(4))?;
+        let mut bytes = self.to_bytes().get(..STUN_HEADER_LEN)?.to_vec();
+        push_attribute(&mut bytes, attribute::PADDING, &vec![0; padding]);
+        let length = u16::try_from(bytes.len() - STUN_HEADER_LEN).ok()?;
+        put(&mut bytes, 2, &length.to_be_bytes());
+        Some(bytes)
     }
 }
 

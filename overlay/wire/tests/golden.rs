@@ -292,7 +292,7 @@ fn messages() -> Vec<(&'static str, ControlMessage)> {
     let author = run(0x10);
     let route = route();
     vec![
-        ("hello", M::Hello { version: 1, tier: Tier::Central, software: "netflowd/0.1.0".into() }),
+        ("hello", M::Hello { version: 2, tier: Tier::Central, software: "netflowd/0.1.0".into() }),
         ("attach", M::Attach { network }),
         ("attached", M::Attached { network, quota_bytes_day: 10_000_000_000, rate_bps: 20_000_000 }),
         ("log_heads", M::LogHeads { network, heads: vec![Head { author, seq: 70_000, hash: run(0x33) }] }),
@@ -374,6 +374,8 @@ fn mesh_messages() -> Vec<(&'static str, ControlMessage)> {
         ("circuit_release", M::CircuitRelease { circuit, reason: circuit_reason::UNREACHABLE }),
         ("path_query", M::PathQuery { network, peer: node, class: path_class::BULK }),
         ("path_answer", M::PathAnswer { network, peer: node, class: path_class::BULK, paths: vec![path] }),
+        ("time_query", M::TimeQuery { id: 9 }),
+        ("time_answer", M::TimeAnswer { id: 9, unix_ms: 1_790_000_000_123 }),
     ]
 }
 

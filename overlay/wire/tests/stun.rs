@@ -86,6 +86,20 @@ fn only_requests_are_answered() {
 }
 
 #[test]
+fn a_padded_request_has_the_length_asked_for_and_a_short_answer() {
+    let request = BindingRequest { transaction: [7; 12] };
+    for length in [24, 44, 1_252, 1_472] {
+        let datagram = request.padded(length).unwrap();
+        assert_eq!(datagram.len(), length);
+        let answered = answer(&datagram, "192.0.2.1:1".parse().unwrap(), false).unwrap();
+        assert_eq!((answered.bytes.len(), answered.is_longer_than(&datagram)), (32, length < 32));
+    }
+    for length in [0, 20, 26, 1_473, 1_476] {
+        assert_eq!(request.padded(length), None, "{length}");
+    }
+}
+
+#[test]
 fn a_change_of_port_is_refused_by_a_server_that_has_one_port() {
     let vector = load();
     let change = vector["answers"].as_array().unwrap().iter().find(|v| v["name"] == "from another port").unwrap();

@@ -258,7 +258,7 @@ ROUTE = [run(0x40, 32), run(0x50, 32), run(0x60, 32)]
 CIRCUIT = [NETWORK, NODE, INVITE, ROUTE[:2]]
 ADDRESS = bytes(10) + b"\xff\xff" + bytes((198, 51, 100, 7)) + struct.pack(">H", 4790)
 messages = [
-    ("hello", [0, 1, 1, "netflowd/0.1.0"]),
+    ("hello", [0, 2, 1, "netflowd/0.1.0"]),
     ("attach", [1, NETWORK]),
     ("attached", [2, NETWORK, 10_000_000_000, 20_000_000]),
     ("log_heads", [3, NETWORK, [[NODE, 70_000, run(0x33, 32)]]]),
@@ -289,10 +289,12 @@ messages = [
     ("circuit_release", [25, CIRCUIT, 5]),
     ("path_query", [26, NETWORK, NODE, 1]),
     ("path_answer", [27, NETWORK, NODE, 1, [[ROUTE, 24_000, 10, 250, 7]]]),
+    ("time_query", [28, 9]),
+    ("time_answer", [29, 9, 1_790_000_000_123]),
 ]
 refused = [
     ("empty", b"", "length"),
-    ("unknown code", cbor([28]), "malformed"),
+    ("unknown code", cbor([30]), "malformed"),
     ("not an array", cbor(1), "malformed"),
     ("trailing byte", cbor([16, 1]) + b"\0", "not_canonical"),
     ("unknown field", cbor([16, 1, 1]), "not_canonical"),

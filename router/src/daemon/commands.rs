@@ -68,7 +68,7 @@ impl Daemon {
             Call::PolicySet(params) => finish!(sink, netctl_api::PolicySetParams, self.set_policy(params).await?),
             Call::Peers(params) => finish!(sink, netctl_api::PeersParams, self.peers(params)),
             Call::Ping(params) => self.ping(params, sink),
-            Call::Netcheck(_) => finish!(sink, netctl_api::NetcheckParams, Ok(self.netcheck())),
+            Call::Netcheck(_) => self.netcheck(sink),
             Call::Path(params) => finish!(sink, netctl_api::PathParams, self.path(&params)),
             Call::Trace(params) => self.trace(&params, sink),
             Call::RelayStatus(_) => finish!(sink, netctl_api::RelayStatusParams, Ok(self.relays())),
@@ -135,6 +135,7 @@ impl Daemon {
             };
             finish!(waiter.sink, NetworkJoinParams, joined);
         }
+        self.settle_netchecks();
         self.waiting.expire_probes(now_us);
         for ping in self.waiting.abandoned() {
             self.node.stop_ping(ping);

@@ -106,6 +106,12 @@ impl Daemon {
         Now { mono_us: self.clock.mono_us(), unix_s: self.clock.unix_s() }
     }
 
+    /// For whoever asks what this machine's clock shows, and for whoever answered: both come over links.
+    fn read_wall_clock(&mut self) {
+        let now = self.now();
+        self.node.handle_wall_clock(now, self.clock.unix_ms());
+    }
+
     /// Runs until a signal, or until something cannot go on.
     async fn serve(&mut self) -> Result<(), Failure> {
         self.drain().await?;
@@ -113,7 +119,10 @@ impl Daemon {
             match self.wake().await {
                 Wake::Packets(Ready::Outside(port)) => self.receive(port).await?,
                 Wake::Packets(Ready::Inside(network)) => self.read_inside(&network).await?,
-                Wake::Link(event) => self.link_events(event),
+                Wake::Link(event) => {
+                    self.read_wall_clock();
+                    self.link_events(event);
+                }
                 Wake::Job(job) => self.job(job).await?,
                 Wake::Mapped(mapping) => self.port_mapped(mapping),
                 Wake::Timer => {

@@ -63,6 +63,12 @@ impl Tracing {
     }
 }
 
+/// Somebody waits for a measurement of the NAT.
+pub(super) struct Netchecking {
+    pub(super) sink: Sink,
+    pub(super) deadline_us: u64,
+}
+
 /// When each probe leaves, and how long it may take.
 #[derive(Clone, Copy)]
 pub(super) struct Schedule {
@@ -85,19 +91,22 @@ pub(super) struct Waiting {
     pub(super) pinging: BTreeMap<u64, Pinging>,
     /// Ends by itself within a second: the node says so.
     pub(super) tracing: BTreeMap<u64, Tracing>,
+    pub(super) netchecks: Vec<Netchecking>,
 }
 
 impl Waiting {
     /// Whether one more may wait.
     pub(super) fn has_room(&self) -> bool {
-        self.creating.len() + self.joining.len() + self.pinging.len() + self.tracing.len() < MAX_WAITING
+        let soon = self.creating.len() + self.tracing.len() + self.netchecks.len();
+        soon + self.joining.len() + self.pinging.len() < MAX_WAITING
     }
 
     /// When somebody runs out of patience.
     pub(super) fn deadline(&self) -> Option<u64> {
         let creating = self.creating.iter().map(|waiter| waiter.deadline_us);
         let pings = self.pinging.values().filter_map(|waiter| Some(waiter.schedule.deadline_us(*waiter.open.first()?)));
-        creating.chain(self.joining.iter().map(|waiter| waiter.deadline_us)).chain(pings).min()
+        let netchecks = self.netchecks.iter().map(|waiter| waiter.deadline_us);
+        creating.chain(self.joining.iter().map(|waiter| waiter.deadline_us)).chain(pings).chain(netchecks).min()
     }
 
     /// Tells the waiters about an event.
@@ -195,6 +204,11 @@ impl Waiting {
     /// Creations that are published or out of time.
     pub(super) fn take_created(&mut self, now_us: u64) -> Vec<Creating> {
         self.creating.extract_if(.., |waiter| waiter.published || waiter.deadline_us <= now_us).collect()
+    }
+
+    /// Those who wait for a measurement that `is_over`, or that takes too long.
+    pub(super) fn take_netchecks(&mut self, now_us: u64, is_over: bool) -> Vec<Netchecking> {
+        self.netchecks.extract_if(.., |waiter| is_over || waiter.deadline_us <= now_us).collect()
     }
 
     /// Joins that ended and whose network `is_settled`, or that are out of time.

@@ -35,6 +35,20 @@ impl Clock {
     pub fn unix_s(&self) -> u64 {
         unix_s()
     }
+
+    /// The same in milliseconds.
+    #[must_use]
+    pub fn unix_ms(&self) -> u64 {
+        unix_ms()
+    }
+}
+
+/// Milliseconds since 1970 by the machine's clock; zero when it stands before 1970.
+#[must_use]
+#[allow(clippy::disallowed_methods, reason = "this crate is the shell that reads the clock for everyone")]
+pub fn unix_ms() -> u64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Seconds since 1970 by the machine's clock; zero when it stands before 1970.

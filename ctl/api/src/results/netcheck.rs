@@ -28,6 +28,9 @@ pub struct FamilyCheck {
     /// This node's address as relays see it.
     #[serde(default)]
     pub public_address: Option<SocketAddr>,
+    /// Who may send to a port of this node over this family.
+    #[serde(default)]
+    pub filtering: NatBehaviour,
 }
 
 /// Protocol that asks a router for a port.
@@ -86,6 +89,9 @@ pub struct RelayCheck {
     /// This node's address as that relay sees it.
     #[serde(default)]
     pub public_address: Option<SocketAddr>,
+    /// Largest underlay packet known to reach it, bytes; absent over a stream.
+    #[serde(default)]
+    pub mtu_bytes: Option<u16>,
     /// Why it cannot be reached, one line.
     #[serde(default)]
     pub problem: Option<String>,
@@ -103,7 +109,7 @@ pub struct NetcheckResult {
     pub ipv6: FamilyCheck,
     /// Which outside port an inside port gets.
     pub mapping: NatBehaviour,
-    /// Who may send to that port.
+    /// Who may send to that port over IPv4.
     pub filtering: NatBehaviour,
     /// Two nodes behind this NAT reach each other by their outside addresses.
     #[serde(default)]
@@ -111,10 +117,10 @@ pub struct NetcheckResult {
     /// The port a router forwards to this node, when one does.
     #[serde(default)]
     pub port_mapping: Option<PortMappingInfo>,
-    /// Largest underlay packet that reaches the relay in use, bytes.
+    /// Largest underlay packet known to reach the fastest relay, bytes.
     #[serde(default)]
     pub mtu_bytes: Option<u16>,
-    /// Clock of this node minus clock of the relays, milliseconds.
+    /// Clock of this node minus clock of the relays, milliseconds; the median over the relays.
     #[serde(default)]
     pub clock_skew_ms: Option<i64>,
     /// Since the classification, seconds; absent before the first one.

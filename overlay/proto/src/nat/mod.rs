@@ -14,3 +14,4 @@ pub(crate) mod classify;
 pub(crate) mod ports;
 pub(crate) mod punch;
 pub(crate) mod search;
+pub(crate) mod survey;

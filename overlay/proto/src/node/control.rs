@@ -220,7 +220,9 @@ impl Node {
             }
             ControlMessage::Refused { network, code, text } => self.refused(now, relay, link, network, code, &text),
             ControlMessage::Ping { id } => self.outbox.send(link, ControlMessage::Pong { id }),
+            ControlMessage::TimeAnswer { id, unix_ms } => self.time_answered(now, relay, id, unix_ms),
             ControlMessage::Pong { .. }
+            | ControlMessage::TimeQuery { .. }
             | ControlMessage::Attach { .. }
             | ControlMessage::Publish { .. }
             | ControlMessage::BindRequest

@@ -20,6 +20,7 @@ use crate::nat::classify::Classifier;
 use crate::nat::ports::{Ports, Use};
 use crate::nat::punch::{Action, Context, Punch};
 use crate::nat::search::{MIN_PORTS, is_random};
+use crate::nat::survey::Survey;
 use crate::session::PeerRef;
 use crate::time::{Now, SECOND_US};
 
@@ -48,6 +49,7 @@ pub(super) struct Direct {
     pub(super) budget: Budget,
     pub(super) ports: Ports,
     pub(super) classifier: Classifier,
+    pub(super) survey: Survey,
     /// What peers were told last: when it changes, what failed may work.
     told: (Vec<Candidate>, Option<Mapping>),
     /// A mapping at the gateway was asked for.
@@ -77,7 +79,7 @@ impl Direct {
 
     fn next_due(&self) -> Option<u64> {
         let punches = self.deadlines.first().map(|(due_us, _)| *due_us);
-        [punches, self.classifier.due_us()].into_iter().flatten().min()
+        [punches, self.classifier.due_us(), self.survey.due_us()].into_iter().flatten().min()
     }
 }
 

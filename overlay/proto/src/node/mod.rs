@@ -54,7 +54,7 @@ use crate::endpoint::{Endpoint, PortId};
 use crate::identity::{NodeKeys, SignedRecord};
 use crate::relay::{RelayOutput, RelayServer};
 use crate::session::{SessionEvent, SessionTable};
-use crate::time::Now;
+use crate::time::{Now, WallClock};
 
 /// Rounds of internal work after one input. Every round consumes something that was bounded when it came in; the limit is
 /// there so that a mistake costs a late packet and not the event loop.
@@ -91,6 +91,7 @@ pub struct Node {
     relay: Option<RelayServer>,
     relay_config: Option<RelayConfig>,
     counters: Counters,
+    wall: WallClock,
 }
 
 impl Node {

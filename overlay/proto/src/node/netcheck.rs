@@ -17,18 +17,69 @@ use crate::endpoint::{Endpoint, PortId};
 use crate::nat::answers::{Answer, Server, mapping_class};
 use crate::nat::classify::{Ask, Classifier, MAX_SERVERS, request};
 use crate::nat::ports::Use;
-use crate::time::Now;
+use crate::nat::survey;
+use crate::time::{Now, SECOND_US};
 
 /// The port relays listen on as well, for sites that let nothing else out: the second port that tells mappings apart.
 const SECOND_PORT: u16 = 443;
 /// Relays asked in a round. Two tell the mapping class; a third is there for the day one of them is ill.
 const MAX_ASKED: usize = 3;
 
+/// What was measured so lately is not measured again: somebody who asks twice in a row sees the same.
+const FRESH_US: u64 = 5 * SECOND_US;
+
 impl Node {
-    /// Measures again what the NAT does; [`Node::nat_report`] shows the result some six seconds later.
-    pub fn measure_nat(&mut self, now: Now) {
-        self.direct.classifier.wake(now);
+    /// Measures again what the NAT does, and what the relays' clocks show and which packets reach them. [`Node::nat_report`] shows the
+    /// result when [`NatReport::is_measuring`] ends, some six seconds later. `false`: there is no relay to ask, or all is fresh.
+    pub fn measure_nat(&mut self, now: Now) -> bool {
+        let classifier = &self.direct.classifier;
+        if classifier.is_measuring() && self.direct.survey.due_us().is_some() {
+            return true;
+        }
+        let fresh = classifier.measured_us.is_some_and(|at_us| now.since(at_us) < FRESH_US);
+        if self.servers().is_empty() || (fresh && !classifier.is_measuring() && self.direct.survey.skew_ms().is_some()) {
+            return false;
+        }
+        if !self.direct.classifier.is_measuring() {
+            self.direct.classifier.wake(now);
+        }
+        let relays = self.links.iter().filter_map(|(node, relay)| {
+            let to = relay.endpoint().and_then(|endpoint| endpoint.addr());
+            relay.up().filter(|(link, _)| *link != SELF_CLIENT).map(|_| (*node, to))
+        });
+        let relays: Vec<(NodeId, Option<SocketAddr>)> = relays.collect();
+        let mut out = Vec::new();
+        self.direct.survey.start(now, self.rng.as_mut(), relays.into_iter(), &mut out);
+        self.ask_survey(out);
         self.settle(now);
+        true
+    }
+
+    fn ask_survey(&mut self, asks: Vec<survey::Ask>) {
+        for ask in asks {
+            match ask {
+                survey::Ask::Time { relay, id } => {
+                    if let Some((link, _)) = self.links.get(&relay).and_then(RelayLink::up) {
+                        self.outbox.send(link, ControlMessage::TimeQuery { id });
+                    }
+                }
+                survey::Ask::Stun { to, request } => self.outbox.datagram(Endpoint::main(to), request),
+            }
+        }
+    }
+
+    /// A relay says what its clock shows.
+    pub(super) fn time_answered(&mut self, now: Now, relay: NodeId, id: u64, unix_ms: u64) {
+        let wall = self.wall;
+        self.direct.survey.time_answered(now, &relay, id, unix_ms, |mono_us| wall.unix_ms(now, mono_us));
+    }
+
+    /// What the wall clock of this machine shows, to the millisecond. The shell says it whenever it wakes up; nothing is decided by it.
+    pub fn handle_wall_clock(&mut self, now: Now, unix_ms: u64) {
+        self.wall.set(now, unix_ms);
+        if let Some(relay) = &mut self.relay {
+            relay.set_wall_clock(self.wall);
+        }
     }
 
     /// What this node knows of its place in the underlay.
@@ -46,13 +97,15 @@ impl Node {
             udp_v6: family(false),
             mapping: self.mapping_class(),
             filtering: classifier.filtering,
+            filtering_v6: classifier.filtering_v6,
             hairpin: classifier.hairpin,
             port_mapping: self.local.mapping,
             interfaces: self.local.interfaces.clone(),
             reflexive: self.place().reflexive,
             relays,
             measured_us: classifier.measured_us,
-            is_measuring: classifier.is_measuring(),
+            clock_skew_ms: self.direct.survey.skew_ms(),
+            is_measuring: classifier.is_measuring() || self.direct.survey.due_us().is_some(),
         }
     }
 
@@ -69,6 +122,7 @@ impl Node {
             carrier,
             rtt_us: answer.map(|answer| answer.rtt_us),
             reflexive: relay.bind.observed().or_else(|| answer.map(|answer| answer.mapped)),
+            mtu: self.direct.survey.mtu(&node),
         }
     }
 
@@ -117,6 +171,9 @@ impl Node {
     pub(super) fn own_stun(&mut self, now: Now, from: Endpoint, datagram: &[u8]) -> bool {
         let Endpoint::Udp { port, addr } = from else { return false };
         let Ok(message) = StunMessage::new_checked(datagram) else { return false };
+        if port == PortId::MAIN && self.direct.survey.stun(now, addr, &message) {
+            return true;
+        }
         self.with_classifier(now, |classifier, rng, out| classifier.stun(now, rng, port, addr, &message, out))
     }
 
@@ -147,6 +204,9 @@ impl Node {
             classifier.timeout(now, rng, out);
             true
         });
+        let mut out = Vec::new();
+        self.direct.survey.timeout(now, self.rng.as_mut(), &mut out);
+        self.ask_survey(out);
     }
 
     fn with_classifier(

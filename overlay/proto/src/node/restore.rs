@@ -63,6 +63,7 @@ impl Node {
             relay: server,
             relay_config: relay,
             counters: Counters::default(),
+            wall: crate::time::WallClock::default(),
         };
         // Before anything that could be sent: handshake counters of this start must never come twice.
         node.outbox.persist(Persist::BootEpoch(boot_epoch));

@@ -317,8 +317,10 @@ pub struct NatReport {
     pub udp_v6: Option<bool>,
     /// How the NAT maps (RFC 4787, 4.1).
     pub mapping: Mapping,
-    /// Whom it lets in (RFC 4787, 5).
+    /// Whom it lets in over IPv4 (RFC 4787, 5).
     pub filtering: Filtering,
+    /// Whom the firewall lets in over IPv6, in the same terms.
+    pub filtering_v6: Filtering,
     /// Does a packet to our own outside address come back in (RFC 4787, 6)?
     pub hairpin: Option<bool>,
     /// Mapping of the main port at the gateway.
@@ -331,6 +333,8 @@ pub struct NatReport {
     pub relays: Vec<RelayReach>,
     /// When the last round of STUN ended, in [`crate::Now::mono_us`].
     pub measured_us: Option<u64>,
+    /// Clock of this machine minus that of the relays in milliseconds, the median over those that answered [`super::Node::measure_nat`].
+    pub clock_skew_ms: Option<i64>,
     /// A measurement is under way: ask again in a few seconds.
     pub is_measuring: bool,
 }
@@ -348,4 +352,6 @@ pub struct RelayReach {
     pub rtt_us: Option<u64>,
     /// Our main port as this relay sees it.
     pub reflexive: Option<SocketAddr>,
+    /// Largest IP packet known to reach it, in bytes, since [`super::Node::measure_nat`].
+    pub mtu: Option<u16>,
 }

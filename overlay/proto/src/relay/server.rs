@@ -24,7 +24,7 @@ use super::shaper::Shaper;
 use super::wishes::Wishes;
 use crate::endpoint::{Endpoint, Hops};
 use crate::netlog::NetworkLog;
-use crate::time::{Now, SECOND_US};
+use crate::time::{Now, SECOND_US, WallClock};
 
 /// A side effect of the relay service.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -89,6 +89,7 @@ pub struct RelayServer {
     /// Frames that wait for the uplink, when its rate is known.
     pub(super) shaper: Option<Shaper<Waiting>>,
     pub(super) stun: StunLimits,
+    pub(super) wall: WallClock,
     /// The shell has a second port for answers that must come from one.
     pub(super) has_other_port: bool,
     out: VecDeque<RelayOutput>,
@@ -127,6 +128,7 @@ impl RelayServer {
             transit: BTreeMap::new(),
             shaper: None,
             stun: StunLimits::new(now, rng),
+            wall: WallClock::default(),
             has_other_port: false,
             config,
             out: VecDeque::new(),
@@ -190,6 +192,7 @@ impl RelayServer {
                 self.circuit_closed(link, network, peer, &via);
             }
             ControlMessage::Ping { id } => self.send(link, ControlMessage::Pong { id }),
+            ControlMessage::TimeQuery { id } => self.tell_time(now, link, id),
             ControlMessage::ProbeMe { addr, token, alt } => self.probe_me(now, link, addr, token, alt),
             ControlMessage::PathQuery { network, peer, class } => {
                 self.path_query(now, link, network, peer, class, rng);
@@ -210,7 +213,8 @@ impl RelayServer {
             | ControlMessage::JoinPending { .. }
             | ControlMessage::BindTicket { .. }
             | ControlMessage::CircuitOpened { .. }
-            | ControlMessage::PathAnswer { .. } => self.strike(link, "message out of turn"),
+            | ControlMessage::PathAnswer { .. }
+            | ControlMessage::TimeAnswer { .. } => self.strike(link, "message out of turn"),
         }
     }
 

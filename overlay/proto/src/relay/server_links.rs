@@ -22,7 +22,7 @@ const MAX_STRIKES: u32 = 32;
 /// Path queries of one link: a node with many peers starts, and then goes on.
 const QUERIES_PER_SECOND: u32 = 4;
 const QUERIES_BURST: u32 = 16;
-/// Reachability probes of one link: a classification needs a handful.
+/// Reachability probes and questions about the time of one link: a classification needs a handful.
 const PROBES_PER_SECOND: u32 = 8;
 
 /// One accepted control link.
@@ -118,7 +118,7 @@ impl RelayServer {
                 state.greeted = true;
             }
         } else {
-            self.refuse(link, None, refused_code::VERSION, "this relay speaks control version 1, Hello first");
+            self.refuse(link, None, refused_code::VERSION, "this relay speaks control version 2, Hello first");
             self.emit(RelayOutput::Close { link });
         }
     }

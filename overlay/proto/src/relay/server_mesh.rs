@@ -129,7 +129,9 @@ impl RelayServer {
             | ControlMessage::ProbeMe { .. }
             | ControlMessage::MeshHello
             | ControlMessage::PathQuery { .. }
-            | ControlMessage::PathAnswer { .. } => {}
+            | ControlMessage::PathAnswer { .. }
+            | ControlMessage::TimeQuery { .. }
+            | ControlMessage::TimeAnswer { .. } => {}
         }
     }
 

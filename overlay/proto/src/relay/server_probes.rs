@@ -1,8 +1,9 @@
 //! Questions a relay answers about itself: is it reachable from there, does it reach here, and how far is it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use netflow_wire::control::refused_code;
+use netflow_wire::control::{ControlMessage, refused_code};
 use netflow_wire::probe::{EchoFrame, ReachRepr};
 use netflow_wire::relay::INITIAL_HOP_LIMIT;
 use netflow_wire::stun;
@@ -12,7 +13,7 @@ use super::bucket::Bucket;
 use super::config::LinkId;
 use super::server::{RelayOutput, RelayServer};
 use crate::endpoint::{Endpoint, PortId};
-use crate::time::Now;
+use crate::time::{Now, SECOND_US, WallClock};
 
 /// Answers for one source (IPv4 /24, IPv6 /48): a site that classifies its NAT needs a dozen.
 const STUN_PER_SECOND: u32 = 20;
@@ -25,12 +26,45 @@ const STUN_LONGER: u32 = 100;
 /// Budgets by source. Sources that share one share its budget: forged ones use up their own.
 const STUN_SOURCES: usize = 1_024;
 
+/// Addresses that asked lately, kept for this long: a fresh port of a node is tested within seconds after its main port asked.
+const SEEN_US: u64 = 30 * SECOND_US;
+/// Of so many; the oldest goes. 48 bytes each.
+const MAX_SEEN: usize = 4_096;
+
+/// Addresses that asked by STUN: a node on a control link of one family may be reached over the other.
+#[derive(Default)]
+pub(super) struct Seen {
+    last_us: BTreeMap<IpAddr, u64>,
+    order: BTreeSet<(u64, IpAddr)>,
+}
+
+impl Seen {
+    fn add(&mut self, now: Now, ip: IpAddr) {
+        if let Some(last_us) = self.last_us.insert(ip, now.mono_us) {
+            self.order.remove(&(last_us, ip));
+        }
+        self.order.insert((now.mono_us, ip));
+        while let Some((last_us, oldest)) = self.order.first().copied() {
+            if self.order.len() <= MAX_SEEN && now.since(last_us) < SEEN_US {
+                break;
+            }
+            self.order.remove(&(last_us, oldest));
+            self.last_us.remove(&oldest);
+        }
+    }
+
+    fn has(&self, now: Now, ip: IpAddr) -> bool {
+        self.last_us.get(&ip).is_some_and(|last_us| now.since(*last_us) < SEEN_US)
+    }
+}
+
 /// How many STUN requests are answered.
 pub(super) struct StunLimits {
     all: Bucket,
     longer: Bucket,
     sources: Vec<Bucket>,
     seed: u64,
+    seen: Seen,
 }
 
 impl StunLimits {
@@ -40,6 +74,7 @@ impl StunLimits {
             longer: Bucket::new(STUN_LONGER, STUN_LONGER, now),
             sources: vec![Bucket::new(STUN_PER_SECOND, STUN_BURST, now); STUN_SOURCES],
             seed: rng.next_u64(),
+            seen: Seen::default(),
         }
     }
 
@@ -72,18 +107,34 @@ impl RelayServer {
         if answer.is_longer_than(datagram) && !self.stun.longer.take(now) {
             return false;
         }
+        self.stun.seen.add(now, addr.ip());
         let port = if answer.from_other_port { PortId::STUN_ALT } else { port };
         self.emit(RelayOutput::Datagram { to: Endpoint::Udp { port, addr }, bytes: answer.bytes });
         true
     }
 
-    /// A client asks for one datagram to an address of its own. To the IP address it is known to be at, and no other:
-    /// otherwise anybody could make relays send to anybody.
+    /// The shell says what the wall clock of this machine shows.
+    pub fn set_wall_clock(&mut self, wall: WallClock) {
+        self.wall = wall;
+    }
+
+    /// A client asks what this relay's clock shows.
+    pub(super) fn tell_time(&mut self, now: Now, link: LinkId, id: u64) {
+        if self.links.get_mut(&link).is_some_and(|state| state.probes.take(now)) {
+            let unix_ms = u64::try_from(self.wall.unix_ms(now, now.mono_us)).unwrap_or(0);
+            self.send(link, ControlMessage::TimeAnswer { id, unix_ms });
+        }
+    }
+
+    /// A client asks for one datagram to an address of its own. To the IP address it is known to be at, or one that asked by STUN a
+    /// moment ago, and no other: otherwise anybody could make relays send to anybody. Who forges the source of a STUN request
+    /// gains nothing by it: the message that asks for a probe is longer than the probe.
     pub(super) fn probe_me(&mut self, now: Now, link: LinkId, addr: SocketAddr, token: u64, alt: bool) {
         let Some(state) = self.links.get_mut(&link) else { return };
         let (node, remote) = (state.node, state.remote.ip());
         let bound = self.binds.address(&node).and_then(|bound| bound.addr()).map(|bound| bound.ip());
-        if addr.port() == 0 || !(addr.ip() == remote || Some(addr.ip()) == bound) {
+        let known = addr.ip() == remote || Some(addr.ip()) == bound || self.stun.seen.has(now, addr.ip());
+        if addr.port() == 0 || !known {
             self.strike(link, "a probe to an address that is not that of this node");
             return;
         }

@@ -95,6 +95,8 @@ impl ControlMessage {
             Self::CircuitRelease { .. } => "circuit_release",
             Self::PathQuery { .. } => "path_query",
             Self::PathAnswer { .. } => "path_answer",
+            Self::TimeQuery { .. } => "time_query",
+            Self::TimeAnswer { .. } => "time_answer",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Limits of control messages, the same for sender and receiver.
 
 /// Version of the control protocol in [`ControlMessage::Hello`].
-pub const CONTROL_VERSION: u16 = 1;
+pub const CONTROL_VERSION: u16 = 2;
 /// Longest CBOR of one message. One log entry of the largest size and a full batch both fit; a stream buffer of this size per link is affordable.
 pub const MAX_MESSAGE_LEN: usize = 65_536;
 /// Bytes of the length prefix.

@@ -1,7 +1,7 @@
 //! `netcheck`, `path` and `trace`: what the ways to the others look like.
 
 use netctl_api::{
-    ApiError, CarrierKind, FamilyCheck, NatBehaviour, NetcheckResult, PathChoice, PathParams, PathResult,
+    ApiError, CarrierKind, FamilyCheck, NatBehaviour, NetcheckParams, NetcheckResult, PathChoice, PathParams, PathResult,
     PortMappingInfo, RelayCheck, RelayLinkInfo, TraceHop, TraceParams, TraceResult,
 };
 use netflow_overlay::identity::format_node_id;
@@ -13,11 +13,39 @@ use netflow_wire::NetworkId;
 
 use crate::api::{Sink, view};
 use crate::daemon::Daemon;
-use crate::daemon::waiting::Tracing;
+use crate::daemon::waiting::{Netchecking, Tracing};
+
+/// The longest a measurement is waited for: a round of STUN, the filters of two families with every question lost, and the pause
+/// between two rounds. netctl waits for 15 s.
+const NETCHECK_US: u64 = 13_000_000;
 
 impl Daemon {
-    /// What is known about the networks between this node and its relays. The node measures by itself whenever something changed.
-    pub(super) fn netcheck(&self) -> NetcheckResult {
+    /// Measures the networks between this node and its relays, and answers when that is done.
+    pub(super) fn netcheck(&mut self, sink: Sink) {
+        let now = self.now();
+        if !self.waiting.has_room() {
+            let text = "too many requests wait already";
+            sink.finish::<NetcheckParams>(Err(ApiError::new(netctl_api::ErrorCode::Refused, text)));
+        } else if self.node.measure_nat(now) {
+            self.waiting.netchecks.push(Netchecking { sink, deadline_us: now.after(NETCHECK_US) });
+        } else {
+            sink.finish::<NetcheckParams>(Ok(self.netcheck_result()));
+        }
+    }
+
+    /// Answers those who wait for a measurement that is over.
+    pub(super) fn settle_netchecks(&mut self) {
+        if self.waiting.netchecks.is_empty() {
+            return;
+        }
+        let (now_us, over) = (self.clock.mono_us(), !self.node.nat_report().is_measuring);
+        for waiter in self.waiting.take_netchecks(now_us, over) {
+            waiter.sink.finish::<NetcheckParams>(Ok(self.netcheck_result()));
+        }
+    }
+
+    /// What is known now.
+    fn netcheck_result(&self) -> NetcheckResult {
         let report = self.node.nat_report();
         let links = self.relay_links();
         let mut relays: Vec<RelayCheck> = links.iter().map(|link| relay_check(link, &report)).collect();
@@ -30,6 +58,7 @@ impl Daemon {
         let family = |ipv4: bool| FamilyCheck {
             udp: if ipv4 { report.udp_v4 } else { report.udp_v6 } == Some(true),
             public_address: report.reflexive.iter().find(|addr| addr.is_ipv4() == ipv4).copied(),
+            filtering: filtering(if ipv4 { report.filtering } else { report.filtering_v6 }),
         };
         NetcheckResult {
             udp,
@@ -39,8 +68,8 @@ impl Daemon {
             filtering: filtering(report.filtering),
             hairpin: report.hairpin,
             port_mapping: report.port_mapping.map(port_mapping),
-            mtu_bytes: None,
-            clock_skew_ms: None,
+            mtu_bytes: relays.iter().find_map(|relay| relay.mtu_bytes),
+            clock_skew_ms: report.clock_skew_ms,
             age_s: report.measured_us.map(|at_us| self.now().since(at_us) / 1_000_000),
             verdict: verdict(udp, mapping).to_owned(),
             relays,
@@ -146,6 +175,7 @@ fn relay_check(link: &RelayLinkInfo, report: &NatReport) -> RelayCheck {
         rtt_ms: measured.or(link.rtt_ms),
         carrier,
         public_address: reach.and_then(|reach| reach.reflexive).or(link.public_address),
+        mtu_bytes: reach.and_then(|reach| reach.mtu),
         problem: link.problem.clone(),
     }
 }
