@@ -18,6 +18,10 @@ pub(crate) const MAX_SEARCHED: usize = 280;
 /// (`nf_conntrack_udp_timeout`); two more, because its clock starts when the packet gets there.
 pub(crate) const ENTRY_LIFE_US: u64 = 32 * SECOND_US;
 
+/// How long a NAT remembers a path after its last packet: Linux keeps a UDP flow that was answered for 120 s
+/// (`nf_conntrack_udp_timeout_stream`), which is also what RFC 4787, REQ-5 asks for; two more as above.
+pub(crate) const PATH_LIFE_US: u64 = 122 * SECOND_US;
+
 /// Entries punching has made at NATs on the way, as far as this end can know.
 #[derive(Default)]
 pub(crate) struct Budget {
@@ -44,7 +48,8 @@ impl Budget {
         if let Some(until) = known {
             self.order.remove(&(until, port, to));
         }
-        let until = now.after(ENTRY_LIFE_US);
+        // What was a path is remembered for longer, and one packet more does not shorten that.
+        let until = now.after(ENTRY_LIFE_US).max(known.unwrap_or(0));
         self.expiry.insert((port, to), until);
         self.order.insert((until, port, to));
         true
@@ -64,11 +69,26 @@ impl Budget {
         self.order.first().map(|(until, ..)| *until).max(self.held_until_us)
     }
 
-    /// It carries a path now: an entry of a link in use, not of punching.
+    /// It carries a path now: an entry of a link in use, not of punching. Whoever forgets the path says so by [`Budget::linger`].
     pub(crate) fn release(&mut self, port: PortId, to: SocketAddr) {
         if let Some(until) = self.expiry.remove(&(port, to)) {
             self.order.remove(&(until, port, to));
         }
+    }
+
+    /// A path was forgotten whose last packet, in either direction, passed at `last_us`: the NAT does not know that. Its entry counts
+    /// until the NAT forgets it by itself, also where that is more than the budget has: then there is none for anything else.
+    pub(crate) fn linger(&mut self, now: Now, port: PortId, to: SocketAddr, last_us: u64) {
+        let until = last_us.saturating_add(PATH_LIFE_US);
+        let known = self.expiry.get(&(port, to)).copied();
+        if until <= now.mono_us || known.is_some_and(|known| known >= until) {
+            return;
+        }
+        if let Some(known) = known {
+            self.order.remove(&(known, port, to));
+        }
+        self.expiry.insert((port, to), until);
+        self.order.insert((until, port, to));
     }
 
     fn expire(&mut self, now: Now) {
@@ -135,5 +155,41 @@ mod tests {
         assert_eq!(budget.free(at(3)), 0);
         assert_eq!(budget.next_free_us(), Some(ENTRY_LIFE_US));
         assert_eq!(budget.free(at(ENTRY_LIFE_US)), MAX_SEARCHED - 1);
+    }
+
+    /// Paths that come and go: each was paid for by a probe, carried packets for a second, and was pushed out by the next one. The NAT is
+    /// written down independently: an answered flow lives for 120 s after its last packet.
+    #[test]
+    fn pitfall_15_a_forgotten_path_counts_until_the_nat_forgets_it_too() {
+        let mut budget = Budget::default();
+        let mut flows: Vec<u64> = Vec::new();
+        let mut most = 0;
+        for number in 0..60_000u32 {
+            let now_us = u64::from(number) * 50_000;
+            let to = SocketAddr::from(([203, 0, 113, 9], u16::try_from(number).unwrap()));
+            if budget.take(at(now_us), PortId::MAIN, to) {
+                budget.release(PortId::MAIN, to);
+                budget.linger(at(now_us + SECOND_US), PortId::MAIN, to, now_us + SECOND_US);
+                flows.push(now_us + SECOND_US);
+            }
+            flows.retain(|last_us| now_us < last_us + 120 * SECOND_US);
+            most = most.max(flows.len());
+        }
+        assert!(most <= MAX_ENTRIES, "{most} entries");
+        assert!(most > MAX_ENTRIES / 2, "the test asked for more than there is: {most}");
+    }
+
+    #[test]
+    fn a_path_that_was_quiet_for_longer_than_a_nat_remembers_costs_nothing() {
+        let mut budget = Budget::default();
+        let to = |port: u16| SocketAddr::from(([203, 0, 113, 9], port));
+        budget.linger(at(500 * SECOND_US), PortId::MAIN, to(1), 100 * SECOND_US);
+        assert_eq!(budget.free(at(500 * SECOND_US)), MAX_SEARCHED);
+        for port in 1..=400 {
+            budget.linger(at(500 * SECOND_US), PortId::MAIN, to(port), 500 * SECOND_US);
+        }
+        assert_eq!(budget.free(at(600 * SECOND_US)), 0, "more than there is: nothing is left");
+        assert!(!budget.take(at(600 * SECOND_US), PortId::MAIN, to(60_000)));
+        assert_eq!(budget.free(at(500 * SECOND_US + PATH_LIFE_US)), MAX_SEARCHED);
     }
 }

@@ -85,6 +85,9 @@ impl Node {
 
     /// Chooses paths and files deadlines of every peer that changed.
     pub(super) fn settle_peers(&mut self, now: Now) -> bool {
+        for (port, addr, last_us) in self.peers.take_forgotten() {
+            self.direct.budget.linger(now, port, addr, last_us);
+        }
         let mut busy = false;
         while let Some((peer, changed)) = self.peers.settle(now, self.rng.as_mut()) {
             busy = true;

@@ -148,6 +148,8 @@ pub(super) struct Path {
     in_flight: VecDeque<InFlight>,
     pub(super) next_probe_us: u64,
     probed_tx: u32,
+    /// When a data frame passed last, in either direction.
+    pub(super) last_us: u64,
 }
 
 impl Path {
@@ -165,6 +167,7 @@ impl Path {
             in_flight: VecDeque::new(),
             next_probe_us: now.mono_us,
             probed_tx: 0,
+            last_us: now.mono_us,
         }
     }
 
@@ -242,6 +245,7 @@ impl Path {
     /// A data frame leaves on it. `asks`: the peer has traffic and something should come back. Returns the deadline it sets.
     pub(super) fn sent(&mut self, now: Now, outer_len: u16, asks: bool) -> Option<u64> {
         self.tx_packets = self.tx_packets.wrapping_add(1);
+        self.last_us = now.mono_us;
         if !asks {
             return None;
         }
@@ -254,6 +258,7 @@ impl Path {
     /// An authentic data frame came over it. Returns the deadline it sets.
     pub(super) fn heard(&mut self, now: Now, len: usize) -> Option<u64> {
         self.rx_packets = self.rx_packets.wrapping_add(1);
+        self.last_us = now.mono_us;
         self.rx_bytes = self.rx_bytes.saturating_add(len as u64);
         if self.life.heard(now) { self.life.next_us() } else { None }
     }

@@ -32,6 +32,8 @@ pub(super) struct Peers {
     directs: BTreeSet<(Endpoint, PeerRef)>,
     deadlines: BTreeSet<(u64, PeerRef)>,
     marked: BTreeSet<PeerRef>,
+    /// Direct paths forgotten since [`Peers::take_forgotten`]: where they went, and when a frame passed last.
+    forgotten: Vec<(PortId, SocketAddr, u64)>,
     /// Inner MTU of the networks: what paths are searched for.
     mtu: u16,
 }
@@ -207,7 +209,13 @@ impl Peers {
         }
         if let PathKey::Direct { port, addr } = *key {
             self.directs.remove(&(Endpoint::Udp { port, addr }, *peer));
+            self.forgotten.push((port, addr, path.last_us));
         }
+    }
+
+    /// Direct paths that were forgotten: NATs on the way remember them for a while.
+    pub(super) fn take_forgotten(&mut self) -> Vec<(PortId, SocketAddr, u64)> {
+        std::mem::take(&mut self.forgotten)
     }
 
     /// Removes a peer and its labels. Returns the paths through relays that were open.
@@ -225,6 +233,7 @@ impl Peers {
             }
             if let PathKey::Direct { port, addr } = key {
                 self.directs.remove(&(Endpoint::Udp { port, addr }, *peer));
+                self.forgotten.push((port, addr, path.last_us));
             }
         }
         open
