@@ -6,7 +6,7 @@ use std::path::Path;
 
 use netflow_lab::cmd::{Cmd, Finished};
 use netflow_lab::lab::{Family, Lab};
-use netflow_lab::node::{Node, NodeSpec, text_at};
+use netflow_lab::node::{Node, NodeSpec, PORT, text_at};
 use netflow_lab::paths::built_program;
 use netflow_lab::wire::WireSpec;
 use netflow_lab::world::{active, join_as};
@@ -181,4 +181,34 @@ fn an_address_that_clashes_with_a_local_route_is_named_before_anything_is_made()
     assert_ne!(text_at(&active(&a).unwrap(), "/ipv4_prefix").unwrap(), "100.77.0.0/16");
     refused(&a.netctl(&["create-network", "home"]).unwrap(), 6, &["home"]);
     refused(&a.netctl(&["create-network", "Not A Name"]).unwrap(), 7, &[]);
+}
+
+/// An edge node that names its relay so, just started.
+fn with_relay(lab: &mut Lab, host: &str, relay: String) -> Node {
+    let host = lab.public_host(host, Family::Dual, WireSpec::default()).unwrap();
+    let spec = NodeSpec { tier: "en", relays: vec![relay], extra: String::new() };
+    Node::run(lab, &host, "x", &spec).unwrap()
+}
+
+#[test]
+fn a_network_made_right_after_the_start_has_its_relay_by_name() {
+    let (mut lab, cn, _) = relay_and_node();
+    // A name to us, and an address to every resolver (inet_aton): no DNS server is needed.
+    let [a, b, c, d] = cn.host.v4.unwrap().octets();
+    let name = format!("{}@{a}.{b}.{}:{PORT}", cn.id().unwrap(), u32::from(c) << 8 | u32::from(d));
+    let x = with_relay(&mut lab, "x", name);
+    let made = x.json(&["create-network", "home"]).unwrap();
+    assert_eq!(made["network"]["relays"], serde_json::json!([cn.relay_name().unwrap()]));
+    assert_eq!(made["published"], true);
+}
+
+#[test]
+fn a_network_whose_relays_have_no_address_is_not_made_and_one_line_says_what_to_do() {
+    let (mut lab, cn, _) = relay_and_node();
+    let x = with_relay(&mut lab, "x", format!("{}@no-such-relay.invalid:{PORT}", cn.id().unwrap()));
+    let refusal = x.netctl(&["create-network", "home"]).unwrap();
+    refused(&refusal, 9, &["no-such-relay.invalid", "nothing was created", "netctl create-network home --relay nf1"]);
+    assert_eq!(x.json(&["networks"]).unwrap()["networks"], serde_json::json!([]));
+    let by_address = x.json(&["create-network", "home", "--relay", &cn.relay_name().unwrap()]).unwrap();
+    assert_eq!(by_address["published"], true, "a relay of the command line needs no name");
 }

@@ -64,9 +64,10 @@ impl RelayAddress {
     }
 }
 
-/// Looks names up; what is written several times with several addresses is one relay with all of them. `false`: some name has no answer (yet).
-pub(crate) async fn resolve_all(names: &[RelayAddress]) -> (Vec<RelayInfo>, bool) {
-    let (mut found, mut is_complete) = (Vec::<RelayInfo>::new(), true);
+/// Looks names up; what is written several times with several addresses is one relay with all of them. With it a line for each name
+/// that has no answer (yet).
+pub(crate) async fn resolve_all(names: &[RelayAddress]) -> (Vec<RelayInfo>, Vec<String>) {
+    let (mut found, mut missing) = (Vec::<RelayInfo>::new(), Vec::new());
     for name in names {
         match name.resolve().await {
             Ok(relay) => match found.iter_mut().find(|known| known.node == relay.node) {
@@ -75,11 +76,11 @@ pub(crate) async fn resolve_all(names: &[RelayAddress]) -> (Vec<RelayInfo>, bool
             },
             Err(error) => {
                 tracing::warn!(error, "relay of the configuration");
-                is_complete = false;
+                missing.push(error);
             }
         }
     }
-    (found, is_complete)
+    (found, missing)
 }
 
 /// `nf1...@address:port` for every address of a relay.

@@ -5,6 +5,7 @@
 
 mod commands;
 mod events;
+mod lookup;
 mod outputs;
 mod sockets;
 mod start;
@@ -33,6 +34,7 @@ use crate::logging::LogControl;
 use crate::metrics::{self, PathChanges};
 use crate::networks::Networks;
 use crate::store::Store;
+use lookup::Lookup;
 use uplinks::{Mapping, Uplinks};
 use waiting::Waiting;
 
@@ -54,7 +56,8 @@ pub(crate) enum Job {
     /// Whether the daemon is ready, and why not.
     Ready(oneshot::Sender<Result<(), String>>),
     /// The relays of the configuration, looked up: those for new networks, and those this relay works together with.
-    Relays { relays: Vec<RelayInfo>, mesh: Vec<RelayInfo> },
+    /// A line for each of the former that has no answer.
+    Relays { relays: Vec<RelayInfo>, mesh: Vec<RelayInfo>, missing: Vec<String> },
     /// How the machine is connected now.
     Uplinks(Uplinks),
 }
@@ -78,6 +81,7 @@ pub(crate) struct Daemon {
     link_addresses: BTreeMap<LinkId, (NodeId, std::net::SocketAddr)>,
     path_changes: PathChanges,
     uplinks: Option<Uplinks>,
+    lookup: Lookup,
     mapping: Mapping,
     log: LogControl,
     signals: Signals,
@@ -133,6 +137,7 @@ impl Daemon {
                 Wake::Stop => return Ok(()),
             }
             self.drain().await?;
+            self.create_waiting().await?;
             self.settle();
         }
     }
@@ -310,7 +315,8 @@ impl Daemon {
             Job::Ready(reply) => {
                 let _ = reply.send(self.readiness());
             }
-            Job::Relays { relays, mesh } => {
+            Job::Relays { relays, mesh, missing } => {
+                self.lookup.answered(!relays.is_empty(), &missing);
                 self.node.set_default_relays(relays);
                 self.set_mesh(mesh);
             }

@@ -18,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::sockets::Sockets;
+use super::lookup::Lookup;
 use super::uplinks::{self, Mapping};
 use super::{Daemon, Job, Signals, Waiting};
 use crate::api::{self, ControlSocket};
@@ -83,6 +84,7 @@ pub(crate) async fn run(config: Config, config_path: PathBuf, log: LogControl) -
         link_addresses: Default::default(),
         path_changes: Default::default(),
         uplinks: None,
+        lookup: Lookup::default(),
         mapping: Mapping::start(),
         log,
         signals,
@@ -319,13 +321,15 @@ impl Daemon {
     fn look_up_relays(&mut self) {
         let (relays, mesh) = (self.config.relays.clone(), self.config.mesh.clone());
         let jobs = self.job_sender.clone();
+        self.lookup = Lookup::of(&relays);
         tokio::spawn(async move {
             let mut wait = std::time::Duration::from_secs(1);
             loop {
-                let (relays, has_relays) = resolve_all(&relays).await;
-                let (mesh, has_mesh) = resolve_all(&mesh).await;
+                let (relays, missing) = resolve_all(&relays).await;
+                let (mesh, missing_mesh) = resolve_all(&mesh).await;
+                let is_complete = missing.is_empty() && missing_mesh.is_empty();
                 // A closed queue means that the daemon ends.
-                if jobs.send(Job::Relays { relays, mesh }).await.is_err() || (has_relays && has_mesh) {
+                if jobs.send(Job::Relays { relays, mesh, missing }).await.is_err() || is_complete {
                     return;
                 }
                 // DNS often comes up after us at boot; a minute is the longest a new network then lacks the relay.

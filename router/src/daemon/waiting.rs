@@ -23,6 +23,13 @@ pub(super) struct Creating {
     pub(super) published: bool,
 }
 
+/// Somebody waits for relays to name in a network to be created.
+pub(super) struct Unnamed {
+    pub(super) params: NetworkCreateParams,
+    pub(super) sink: Sink,
+    pub(super) deadline_us: u64,
+}
+
 /// Somebody waits for a join.
 pub(super) struct Joining {
     pub(super) network: NetworkId,
@@ -86,6 +93,7 @@ impl Schedule {
 /// Everything that waits.
 #[derive(Default)]
 pub(super) struct Waiting {
+    pub(super) unnamed: Vec<Unnamed>,
     pub(super) creating: Vec<Creating>,
     pub(super) joining: Vec<Joining>,
     pub(super) pinging: BTreeMap<u64, Pinging>,
@@ -97,13 +105,14 @@ pub(super) struct Waiting {
 impl Waiting {
     /// Whether one more may wait.
     pub(super) fn has_room(&self) -> bool {
-        let soon = self.creating.len() + self.tracing.len() + self.netchecks.len();
+        let soon = self.unnamed.len() + self.creating.len() + self.tracing.len() + self.netchecks.len();
         soon + self.joining.len() + self.pinging.len() < MAX_WAITING
     }
 
     /// When somebody runs out of patience.
     pub(super) fn deadline(&self) -> Option<u64> {
-        let creating = self.creating.iter().map(|waiter| waiter.deadline_us);
+        let unnamed = self.unnamed.iter().map(|waiter| waiter.deadline_us);
+        let creating = self.creating.iter().map(|waiter| waiter.deadline_us).chain(unnamed);
         let pings = self.pinging.values().filter_map(|waiter| Some(waiter.schedule.deadline_us(*waiter.open.first()?)));
         let netchecks = self.netchecks.iter().map(|waiter| waiter.deadline_us);
         creating.chain(self.joining.iter().map(|waiter| waiter.deadline_us)).chain(pings).chain(netchecks).min()
@@ -199,6 +208,11 @@ impl Waiting {
         while let Some((ping, seq)) = self.pinging.iter().find_map(|(ping, waiter)| Some((*ping, late(waiter)?))) {
             self.probe(ping, seq, None, "no answer in time");
         }
+    }
+
+    /// Networks to be created now that there are relays, or that waited too long for them.
+    pub(super) fn take_unnamed(&mut self, now_us: u64, is_done: bool) -> Vec<Unnamed> {
+        self.unnamed.extract_if(.., |waiter| is_done || waiter.deadline_us <= now_us).collect()
     }
 
     /// Creations that are published or out of time.

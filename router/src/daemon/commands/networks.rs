@@ -14,7 +14,8 @@ use super::{connecting, select};
 use crate::api::{Sink, view};
 use crate::config::RelayAddress;
 use crate::daemon::Daemon;
-use crate::daemon::waiting::{Creating, Joining};
+use crate::daemon::lookup::LOOKUP_US;
+use crate::daemon::waiting::{Creating, Joining, Unnamed};
 use crate::exit::Failure;
 
 /// How long `create` waits for a relay before it says that the network is not published yet: half of the five seconds in which a first
@@ -35,7 +36,36 @@ macro_rules! try_api {
 pub(super) use try_api;
 
 impl Daemon {
+    /// Creates a network; when it is to have the relays of the configuration, not before one of them was looked up.
     pub(super) async fn create(&mut self, params: NetworkCreateParams, sink: Sink) -> Result<(), Failure> {
+        if !params.relays.is_empty() || self.lookup.is_done() {
+            return self.create_now(params, sink).await;
+        }
+        if self.waiting.has_room() {
+            self.waiting.unnamed.push(Unnamed { params, sink, deadline_us: self.clock.mono_us() + LOOKUP_US });
+        } else {
+            let full = ApiError::new(ErrorCode::Refused, "too many requests wait already");
+            sink.finish::<NetworkCreateParams>(Err(full));
+        }
+        Ok(())
+    }
+
+    /// Creates what waited for relays, or says what to do.
+    pub(in crate::daemon) async fn create_waiting(&mut self) -> Result<(), Failure> {
+        let (now_us, is_done) = (self.clock.mono_us(), self.lookup.is_done());
+        for Unnamed { params, sink, .. } in self.waiting.take_unnamed(now_us, is_done) {
+            if is_done {
+                self.create_now(params, sink).await?;
+            } else {
+                let text = format!("no relay for {}; {}; nothing was created", params.name, self.lookup.problem());
+                let next = format!("netctl create-network {} --relay nf1...@ADDRESS:PORT", params.name);
+                sink.finish::<NetworkCreateParams>(Err(ApiError::new(ErrorCode::Offline, text).next(next)));
+            }
+        }
+        Ok(())
+    }
+
+    async fn create_now(&mut self, params: NetworkCreateParams, sink: Sink) -> Result<(), Failure> {
         let created = self.try_create(&params).await?;
         match created {
             Err(error) => sink.finish::<NetworkCreateParams>(Err(error)),
