@@ -84,6 +84,7 @@ fn counters(snapshot: &Snapshot) -> Vec<Row> {
                 "Frames that did not fit into the queue of their network",
                 relay.queue_dropped_frames,
             ),
+            ("relay_forged_adverts", "Link states whose signature did not hold", relay.forged_adverts),
         ]);
     }
     rows

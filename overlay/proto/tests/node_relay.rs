@@ -54,10 +54,11 @@ impl Bench {
     fn new(members: usize, config: RelayConfig) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(100);
         let now = Now { mono_us: 1_000_000, unix_s: 1_790_000_000 };
-        let relay_id = NodeKeys::generate(&mut rng).node_id();
+        let relay_keys = NodeKeys::generate(&mut rng);
+        let relay_id = relay_keys.node_id();
         let members: Vec<NodeKeys> = (0..members).map(|_| NodeKeys::generate(&mut rng)).collect();
         let (network, log) = found(&mut rng, &members, relay_id, now);
-        let relay = RelayServer::new(relay_id, Tier::Central, "bench".to_owned(), config, now, &mut rng);
+        let relay = RelayServer::new(&relay_keys.node, Tier::Central, "bench".to_owned(), config, now, &mut rng);
         Self { relay, rng, now, network, log, members }
     }
 

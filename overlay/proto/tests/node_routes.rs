@@ -12,7 +12,7 @@ use harness::{Id, MS, SECOND, World};
 use netflow_overlay::node::{Event, PathInfo, Quota};
 use netflow_overlay::{NetworkId, Tier};
 use netflow_wire::ControlMessage;
-use netflow_wire::control::{CandidatePath, CircuitPath, circuit_reason};
+use netflow_wire::control::{CandidatePath, CircuitPath, RelayAdvert, circuit_reason};
 
 const SOME: Quota = Quota { bytes_per_day: 1 << 40, rate_bps: 1 << 30 };
 
@@ -170,6 +170,33 @@ fn no_relay_is_twice_in_a_path_whoever_says_so() {
         }
     }
     assert_eq!(reasons, vec![circuit_reason::BAD_PATH; 5]);
+}
+
+#[test]
+fn no_relay_can_lie_about_another_or_take_the_word_of_this_one() {
+    let Line { mut world, network, a, b, first, middles, last } = line(52, 1);
+    assert!(world.reaches(a, b, network, 2 * SECOND));
+    // The relay between tells that the last one lost all its links, and that the first one said so as well.
+    let liar = world.keys(middles[0]).node;
+    let lie = |origin: Id| RelayAdvert {
+        origin: world.id(origin),
+        seq: u64::MAX,
+        age_s: 0,
+        hops: 0,
+        load_permille: 0,
+        price: 0,
+        links: Vec::new(),
+        signature: netflow_overlay::identity::sign(&liar, "NFC/1 advert", b"trust me"),
+    };
+    let adverts = vec![lie(last), lie(first)];
+    world.forge(middles[0], first, &ControlMessage::LinkState { adverts });
+    let status = world.sims[first].node.as_ref().unwrap().relay_status().unwrap();
+    assert_eq!(status.forged_adverts, 2);
+    // Nothing of it counts: when the circuits were given back, the way is found again.
+    world.run(700 * SECOND);
+    assert_eq!(hops(&world, a, network, b), Vec::<Id>::new());
+    assert!(world.reaches(a, b, network, 2 * SECOND));
+    assert_eq!(hops(&world, a, network, b), [first, middles[0], last]);
 }
 
 #[test]

@@ -360,6 +360,7 @@ fn mesh_messages() -> Vec<(&'static str, ControlMessage)> {
         load_permille: 250,
         price: 7,
         links: vec![LinkAdvert { neighbour: route[0], rtt_us: 12_345, loss_permille: 10 }],
+        signature: run(0x70),
     };
     let path = CandidatePath { relays: route.clone(), rtt_us: 24_000, loss_permille: 10, load_permille: 250, price: 7 };
     let addr = "198.51.100.7:4790".parse().unwrap();

@@ -17,8 +17,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::sockets::Sockets;
 use super::lookup::Lookup;
+use super::sockets::Sockets;
 use super::uplinks::{self, Mapping};
 use super::{Daemon, Job, Signals, Waiting};
 use crate::api::{self, ControlSocket};

@@ -46,6 +46,33 @@ pub(crate) fn mapping_class(answers: &[Answer]) -> Mapping {
     }
 }
 
+/// Relays that answered over a family, by the address their data path uses.
+fn of_family(answers: &[Answer], v4: bool) -> impl Iterator<Item = &Answer> {
+    answers.iter().filter(move |answer| answer.server.main && answer.server.addr.is_ipv4() == v4)
+}
+
+/// The relay the fresh port of a filter test talks to.
+pub(crate) fn first(answers: &[Answer], v4: bool) -> Option<Answer> {
+    of_family(answers, v4).next().copied()
+}
+
+/// A relay at another address, which that port has never talked to.
+pub(crate) fn other(answers: &[Answer], v4: bool) -> Option<Answer> {
+    let first = first(answers, v4)?.server.addr.ip();
+    of_family(answers, v4).find(|answer| answer.server.addr.ip() != first).copied()
+}
+
+/// Reflexive addresses of the main port, each once.
+pub(crate) fn reflexive(answers: &[Answer]) -> Vec<SocketAddr> {
+    let mut list: Vec<SocketAddr> = Vec::new();
+    for answer in answers {
+        if !list.contains(&answer.mapped) {
+            list.push(answer.mapped);
+        }
+    }
+    list
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,13 +8,14 @@
 
 use std::net::SocketAddr;
 
-use netflow_wire::NodeId;
 use netflow_wire::inner::{Filtering, Mapping};
-use netflow_wire::stun::{BindingRequest, StunClass, StunMessage, TRANSACTION_LEN};
+use netflow_wire::stun::{StunClass, StunMessage, TRANSACTION_LEN};
 use rand_core::CryptoRng;
 
-use super::answers::{Answer, Server, mapping_class};
+use super::answers::{Answer, Server, first, mapping_class, other, reflexive};
 use super::candidates::is_public;
+use super::questions::transaction;
+pub(crate) use super::questions::{Ask, request};
 use super::search::is_random;
 use crate::endpoint::PortId;
 use crate::time::{MILLI_US, Now, SECOND_US};
@@ -29,21 +30,6 @@ const PERIOD_US: u64 = 1_800 * SECOND_US;
 /// Shortest time between two rounds, whatever changes; and before one, for several changes come together: a link, its bind.
 const MIN_GAP_US: u64 = 5 * SECOND_US;
 const SETTLE_US: u64 = 150 * MILLI_US;
-
-/// What the node is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ask {
-    /// Send this STUN request.
-    Stun { port: PortId, to: SocketAddr, transaction: [u8; TRANSACTION_LEN] },
-    /// Open one local port.
-    OpenPort,
-    /// It is not needed any more.
-    ClosePort(PortId),
-    /// Ask a relay for a frame 0x1D.
-    ProbeMe { relay: NodeId, addr: SocketAddr, token: u64, alt: bool },
-    /// The results changed: tell peers.
-    Changed,
-}
 
 #[derive(Debug)]
 struct Query {
@@ -246,7 +232,7 @@ impl Classifier {
         let Phase::Opening { .. } = self.phase else { return false };
         self.phase = Phase::Fresh {
             port,
-            v4: self.first(true).is_some(),
+            v4: first(&self.answers, true).is_some(),
             step: Step::Learn,
             mapped: None,
             token: rng.next_u64(),
@@ -312,28 +298,12 @@ impl Classifier {
 
     /// What peers must know: not the port a random NAT gives a flow.
     fn ground(&self) -> (Mapping, Vec<SocketAddr>) {
-        let mut reflexive = self.reflexive();
+        let mut reflexive = reflexive(&self.answers);
         if is_random(self.mapping) {
             reflexive.iter_mut().for_each(|addr| addr.set_port(0));
             reflexive.dedup();
         }
         (self.mapping, reflexive)
-    }
-
-    /// Relays that answered over a family, by the address their data path uses.
-    fn of_family(&self, v4: bool) -> impl Iterator<Item = &Answer> {
-        self.answers.iter().filter(move |answer| answer.server.main && answer.server.addr.is_ipv4() == v4)
-    }
-
-    /// The relay the fresh port talks to.
-    fn first(&self, v4: bool) -> Option<Answer> {
-        self.of_family(v4).next().copied()
-    }
-
-    /// A relay at another address, which the fresh port has never talked to.
-    fn other(&self, v4: bool) -> Option<Answer> {
-        let first = self.first(v4)?.server.addr.ip();
-        self.of_family(v4).find(|answer| answer.server.addr.ip() != first).copied()
     }
 
     fn filtering_found(&mut self, now: Now, rng: &mut dyn CryptoRng, class: Filtering, out: &mut Vec<Ask>) {
@@ -350,7 +320,7 @@ impl Classifier {
 
     /// IPv4 is done: the same port has talked to nobody over IPv6 yet.
     fn family_done(&mut self, now: Now, rng: &mut dyn CryptoRng, out: &mut Vec<Ask>) {
-        let has_v6 = self.first(false).is_some();
+        let has_v6 = first(&self.answers, false).is_some();
         match &mut self.phase {
             Phase::Fresh { v4: v4 @ true, mapped, transaction: open, .. } if has_v6 => {
                 (*v4, *mapped, *open) = (false, None, transaction(rng));
@@ -370,7 +340,7 @@ impl Classifier {
     /// Asks the question of the step under way (again).
     fn ask(&mut self, now: Now, rng: &mut dyn CryptoRng, out: &mut Vec<Ask>) {
         let Phase::Fresh { v4, .. } = &self.phase else { return };
-        let (first, other) = (self.first(*v4), self.other(*v4));
+        let (first, other) = (first(&self.answers, *v4), other(&self.answers, *v4));
         let Phase::Fresh { port, step, mapped, token, transaction: open, tries, due_us, .. } = &mut self.phase else {
             return;
         };
@@ -408,33 +378,12 @@ impl Classifier {
             out.push(Ask::Changed);
         }
     }
-
-    /// Reflexive addresses of the main port, each once.
-    pub(crate) fn reflexive(&self) -> Vec<SocketAddr> {
-        let mut list: Vec<SocketAddr> = Vec::new();
-        for answer in &self.answers {
-            if !list.contains(&answer.mapped) {
-                list.push(answer.mapped);
-            }
-        }
-        list
-    }
-}
-
-fn transaction(rng: &mut dyn CryptoRng) -> [u8; TRANSACTION_LEN] {
-    let mut bytes = [0; TRANSACTION_LEN];
-    rng.fill_bytes(&mut bytes);
-    bytes
-}
-
-/// The datagram of a [`Ask::Stun`].
-pub(crate) fn request(transaction: [u8; TRANSACTION_LEN]) -> Vec<u8> {
-    BindingRequest { transaction }.to_bytes().to_vec()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use netflow_wire::NodeId;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
 

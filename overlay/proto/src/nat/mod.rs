@@ -13,5 +13,6 @@ pub(crate) mod candidates;
 pub(crate) mod classify;
 pub(crate) mod ports;
 pub(crate) mod punch;
+pub(crate) mod questions;
 pub(crate) mod search;
 pub(crate) mod survey;

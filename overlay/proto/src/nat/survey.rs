@@ -85,7 +85,14 @@ impl Survey {
 
     /// A relay says what its clock shows. `ours_ms`: what our own showed at a moment of the monotonic clock. The answer was written
     /// half a round trip before it came, as far as anybody can know.
-    pub(crate) fn time_answered(&mut self, now: Now, relay: &NodeId, id: u64, unix_ms: u64, ours_ms: impl Fn(u64) -> i64) {
+    pub(crate) fn time_answered(
+        &mut self,
+        now: Now,
+        relay: &NodeId,
+        id: u64,
+        unix_ms: u64,
+        ours_ms: impl Fn(u64) -> i64,
+    ) {
         let Some(state) = self.relays.get_mut(relay) else { return };
         let Some((_, sent_us)) = state.asked.take_if(|(asked, _)| *asked == id) else { return };
         let written_us = sent_us.saturating_add(now.since(sent_us) / 2);
@@ -269,7 +276,9 @@ mod tests {
 
     #[test]
     fn the_largest_packet_that_reaches_a_relay_is_found() {
-        for (mtu, found) in [(1_500, Some(1_500)), (1_492, Some(1_492)), (1_400, Some(1_400)), (1_280, Some(1_280)), (1_000, None)] {
+        for (mtu, found) in
+            [(1_500, Some(1_500)), (1_492, Some(1_492)), (1_400, Some(1_400)), (1_280, Some(1_280)), (1_000, None)]
+        {
             let (size, sent) = size(mtu);
             assert_eq!(size, found, "a way of {mtu} bytes");
             assert!(sent <= 100_000, "a way of {mtu} bytes: {sent} bytes of probes");

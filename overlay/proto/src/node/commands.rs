@@ -292,7 +292,7 @@ impl Node {
             }
             (None, Some(config)) => {
                 let (software, rng) = (self.software.clone(), self.rng.as_mut());
-                self.relay = Some(RelayServer::new(self.id, self.tier, software, config.clone(), now, rng));
+                self.relay = Some(RelayServer::new(&self.keys.node, self.tier, software, config.clone(), now, rng));
                 self.open_relay_port();
             }
             (None, None) => {}

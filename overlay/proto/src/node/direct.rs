@@ -14,6 +14,7 @@ use super::outbox::SELF_CLIENT;
 use super::peer::Peer;
 use super::{Node, canonical};
 use crate::endpoint::{PathKey, PortId};
+use crate::nat::answers::reflexive as seen_by;
 use crate::nat::budget::Budget;
 use crate::nat::candidates::Place;
 use crate::nat::classify::Classifier;
@@ -346,7 +347,7 @@ impl Node {
         let mut reflexive: Vec<SocketAddr> = Vec::new();
         let bound = self.links.iter().filter(|(_, relay)| relay.up().is_some_and(|(link, _)| link != SELF_CLIENT));
         let bound = bound.filter_map(|(_, relay)| relay.bind.observed().map(canonical));
-        for addr in bound.chain(self.direct.classifier.reflexive()) {
+        for addr in bound.chain(seen_by(&self.direct.classifier.answers)) {
             // What a relay sees now is newer than what a round of STUN found.
             let newer = reflexive.iter().any(|known| known.ip() == addr.ip() && known.is_ipv6() == addr.is_ipv6());
             if !addr.ip().is_unspecified() && !newer {

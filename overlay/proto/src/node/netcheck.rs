@@ -37,7 +37,8 @@ impl Node {
             return true;
         }
         let fresh = classifier.measured_us.is_some_and(|at_us| now.since(at_us) < FRESH_US);
-        if self.servers().is_empty() || (fresh && !classifier.is_measuring() && self.direct.survey.skew_ms().is_some()) {
+        if self.servers().is_empty() || (fresh && !classifier.is_measuring() && self.direct.survey.skew_ms().is_some())
+        {
             return false;
         }
         if !self.direct.classifier.is_measuring() {

@@ -35,7 +35,8 @@ impl Node {
             pq,
         };
         let id = keys.node_id();
-        let server = relay.clone().map(|relay| RelayServer::new(id, tier, software.clone(), relay, now, rng.as_mut()));
+        let server =
+            relay.clone().map(|relay| RelayServer::new(&keys.node, tier, software.clone(), relay, now, rng.as_mut()));
         let mut node = Self {
             record: keys.record(record_seq, reward),
             kem_key: keys.kem_public(),

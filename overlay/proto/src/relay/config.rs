@@ -115,6 +115,8 @@ pub struct RelayStatus {
     pub queue_dropped_frames: u64,
     /// Relays of the mesh.
     pub mesh: Vec<MeshInfo>,
+    /// Adverts whose signature did not hold: some neighbour lies, or has a broken memory.
+    pub forged_adverts: u64,
 }
 
 /// One hosted network.

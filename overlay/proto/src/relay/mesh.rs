@@ -7,15 +7,16 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use ed25519_dalek::SigningKey;
 use netflow_wire::control::{LinkAdvert, MAX_LINK_ADVERTS, RelayAdvert};
 use netflow_wire::probe::EchoRepr;
 use netflow_wire::{NodeId, RelayInfo};
 use rand_core::CryptoRng;
 
-use super::bucket::Bucket;
 use super::config::LinkId;
+use super::neighbour::Neighbour;
 use crate::endpoint::Endpoint;
-use crate::route::LinkTable;
+use crate::route::{LinkTable, sign};
 use crate::time::{MILLI_US, Now, SECOND_US};
 
 /// Neighbours served: as many as an advert can tell of.
@@ -23,8 +24,6 @@ pub(super) const MAX_NEIGHBOURS: usize = MAX_LINK_ADVERTS;
 /// Distance of echoes while circuits pass over a link, and while none does: 150 and 30 bytes a second.
 const BUSY_ECHO_US: u64 = 400 * MILLI_US;
 const IDLE_ECHO_US: u64 = 2 * SECOND_US;
-/// How long an echo waits at least: with three in a row a dead link in use is seen within a second.
-const MIN_ECHO_WAIT_US: u64 = 150 * MILLI_US;
 /// Echoes in a row without an answer after which a link is down.
 const MAX_LOST: u8 = 3;
 /// A first measurement comes soon: circuits and the path service wait for it.
@@ -32,11 +31,6 @@ const FIRST_ECHOES: u8 = 4;
 const FIRST_ECHO_US: u64 = 100 * MILLI_US;
 /// Distance of `MeshHello` to a relay that does not answer it: configurations change by hand.
 const HELLO_US: u64 = 30 * SECOND_US;
-/// `WhereIs` passed on for one neighbour in a second.
-const WHERE_PER_SECOND: u32 = 64;
-/// Adverts taken from one neighbour in a second, at a time: the whole table twice.
-const ADVERTS_PER_SECOND: u32 = 64;
-const ADVERTS_BURST: u32 = 512;
 /// Distance of our own adverts without news, and the shortest with.
 const ADVERT_US: u64 = 30 * SECOND_US;
 const MIN_ADVERT_US: u64 = SECOND_US;
@@ -47,28 +41,6 @@ const LOSS_NEWS: u16 = 10;
 const LOAD_NEWS: u16 = 100;
 /// Distance of measurements of our own load.
 const LOAD_US: u64 = 2 * SECOND_US;
-
-/// One relay of the configuration.
-pub(super) struct Neighbour {
-    pub(super) addrs: Vec<SocketAddr>,
-    /// Its control link and where its frames come from, once both have said `MeshHello`.
-    pub(super) up: Option<(LinkId, Endpoint)>,
-    /// A link we dialled, on which the other side has not said it yet, and when to say it again.
-    awaited: Option<(LinkId, Endpoint)>,
-    hello_due_us: u64,
-    /// Circuits pass over it.
-    busy: bool,
-    /// Smoothed round trip and its deviation (RFC 6298); `None` before the first answer.
-    rtt: Option<(u32, u32)>,
-    /// Part lost in 1/65,536.
-    loss: u32,
-    echo: Option<(u64, u64)>,
-    lost_in_row: u8,
-    answered: u8,
-    next_echo_us: u64,
-    pub(super) where_budget: Bucket,
-    pub(super) advert_budget: Bucket,
-}
 
 /// What an echo that was not answered means.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,6 +54,8 @@ pub(super) struct EchoDue {
 /// All neighbours and the link-state table.
 pub(super) struct Mesh {
     me: NodeId,
+    /// Signs what this relay tells of itself.
+    key: SigningKey,
     pub(super) neighbours: BTreeMap<NodeId, Neighbour>,
     pub(super) table: LinkTable,
     seq: u64,
@@ -94,9 +68,11 @@ pub(super) struct Mesh {
 }
 
 impl Mesh {
-    pub(super) fn new(me: NodeId, now: Now) -> Self {
+    pub(super) fn new(key: SigningKey, now: Now) -> Self {
+        let me = NodeId(key.verifying_key().to_bytes());
         Self {
             me,
+            key,
             neighbours: BTreeMap::new(),
             table: LinkTable::new(me),
             seq: now.unix_s << 32,
@@ -278,11 +254,8 @@ impl Mesh {
         self.load_permille = u16::midpoint(self.load_permille, load.min(1_000));
     }
 
-    /// What this relay tells of itself, when there is news or it is time.
+    /// What this relay tells of itself, when there is news or it is time. Without neighbours it tells itself alone: what its paths cost.
     pub(super) fn own_advert(&mut self, now: Now) -> Option<RelayAdvert> {
-        if self.neighbours.is_empty() {
-            return None;
-        }
         let links = self.neighbours.iter().filter(|(_, neighbour)| neighbour.up.is_some());
         let links = links.filter_map(|(node, neighbour)| {
             let (rtt_us, loss_permille) = (neighbour.rtt?.0, neighbour.loss_permille());
@@ -296,16 +269,19 @@ impl Mesh {
             load_permille: self.load_permille,
             price: self.price,
             links: links.collect(),
+            signature: [0; 64],
         };
         let age = now.since(self.told_us);
         let due =
             self.told.as_ref().is_none_or(|told| age >= ADVERT_US || (age >= MIN_ADVERT_US && news(told, &advert)));
-        due.then(|| self.tell(now, advert))
+        let advert = due.then(|| self.tell(now, advert))?;
+        (!self.neighbours.is_empty()).then_some(advert)
     }
 
     fn tell(&mut self, now: Now, mut advert: RelayAdvert) -> RelayAdvert {
         self.seq = self.seq.saturating_add(1);
         advert.seq = self.seq;
+        sign(&self.key, &mut advert);
         self.table.set_own(now, advert.clone());
         self.told = Some(advert.clone());
         self.told_us = now.mono_us;
@@ -314,8 +290,8 @@ impl Mesh {
 
     /// Somebody holds an advert of ours with this number: go on above it, and tell at once.
     pub(super) fn outrun(&mut self, seq: u64) {
-        if seq >= self.seq {
-            self.seq = seq.saturating_add(1);
+        if seq > self.seq {
+            self.seq = seq;
             self.told = None;
         }
     }
@@ -346,52 +322,4 @@ fn news(told: &RelayAdvert, now: &RelayAdvert) -> bool {
                 || old.loss_permille.abs_diff(new.loss_permille) >= LOSS_NEWS
         });
     load || links || told.price != now.price
-}
-
-impl Neighbour {
-    fn new(now: Now) -> Self {
-        Self {
-            addrs: Vec::new(),
-            up: None,
-            awaited: None,
-            hello_due_us: 0,
-            busy: false,
-            rtt: None,
-            loss: 0,
-            echo: None,
-            lost_in_row: 0,
-            answered: 0,
-            next_echo_us: now.mono_us,
-            where_budget: Bucket::new(WHERE_PER_SECOND, WHERE_PER_SECOND, now),
-            advert_budget: Bucket::new(ADVERTS_PER_SECOND, ADVERTS_BURST, now),
-        }
-    }
-
-    /// One echo came back after so long, or did not.
-    fn measured(&mut self, rtt_us: Option<u64>) {
-        let lost = u32::from(rtt_us.is_none());
-        self.loss = self.loss - self.loss / 16 + lost * (65_536 / 16);
-        let Some(rtt_us) = rtt_us else {
-            self.lost_in_row = self.lost_in_row.saturating_add(1);
-            return;
-        };
-        self.lost_in_row = 0;
-        self.answered = self.answered.saturating_add(1);
-        let new = u32::try_from(rtt_us).unwrap_or(u32::MAX);
-        // RFC 6298, 2.2 and 2.3.
-        self.rtt =
-            Some(self.rtt.map_or((new, new / 2), |(srtt, var)| {
-                (srtt - srtt / 8 + new / 8, var - var / 4 + srtt.abs_diff(new) / 4)
-            }));
-    }
-
-    fn loss_permille(&self) -> u16 {
-        u16::try_from(u64::from(self.loss) * 1_000 / 65_536).unwrap_or(1_000)
-    }
-
-    /// How long an echo waits for its answer.
-    fn wait_us(&self) -> u64 {
-        let (srtt, var) = self.rtt.unwrap_or((0, 0));
-        MIN_ECHO_WAIT_US.max(u64::from(srtt).saturating_mul(2).saturating_add(u64::from(var).saturating_mul(4)))
-    }
 }

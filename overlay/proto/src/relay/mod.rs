@@ -11,6 +11,7 @@ mod client;
 mod config;
 mod hosted;
 mod mesh;
+mod neighbour;
 mod quota;
 mod server;
 mod server_admission;

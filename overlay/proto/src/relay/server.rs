@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use ed25519_dalek::SigningKey;
 use netflow_wire::control::{ControlMessage, circuit_reason};
 use netflow_wire::{FrameKind, NetworkId, NodeId, Tier};
 use rand_core::CryptoRng;
@@ -98,19 +99,21 @@ pub struct RelayServer {
     pub(super) dropped_frames: u64,
     pub(super) quota_dropped_frames: u64,
     pub(super) queue_dropped_frames: u64,
+    pub(super) forged_adverts: u64,
     pub(super) next_note_us: Option<u64>,
 }
 
 impl RelayServer {
-    /// A relay that serves nobody yet. Its epoch is random: labels of an earlier start never match.
+    /// A relay that serves nobody yet; `key` is its `NodeKey`, which signs its adverts. Its epoch is random: labels of an earlier start never match.
     pub fn new(
-        me: NodeId,
+        key: &SigningKey,
         tier: Tier,
         software: String,
         config: RelayConfig,
         now: Now,
         rng: &mut dyn CryptoRng,
     ) -> Self {
+        let me = NodeId(key.verifying_key().to_bytes());
         let [low, high, ..] = rng.next_u32().to_le_bytes();
         let mut server = Self {
             me,
@@ -123,7 +126,7 @@ impl RelayServer {
             binds: Bindings::new(now, rng),
             circuits: Circuits::new(config.max_circuits),
             wishes: Wishes::default(),
-            mesh: Mesh::new(me, now),
+            mesh: Mesh::new(key.clone(), now),
             paths: PathService::default(),
             transit: BTreeMap::new(),
             shaper: None,
@@ -137,6 +140,7 @@ impl RelayServer {
             dropped_frames: 0,
             quota_dropped_frames: 0,
             queue_dropped_frames: 0,
+            forged_adverts: 0,
             next_note_us: None,
         };
         server.apply_config(now);

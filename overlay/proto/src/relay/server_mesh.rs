@@ -10,7 +10,7 @@ use super::circuits::Owner;
 use super::config::{Carrier, LinkId};
 use super::server::{RelayOutput, RelayServer};
 use crate::endpoint::Endpoint;
-use crate::route::Accepted;
+use crate::route::{Accepted, Verified};
 use crate::time::Now;
 
 impl RelayServer {
@@ -144,6 +144,12 @@ impl RelayServer {
             if !budget {
                 break;
             }
+            // Half of what comes went round: what is not wanted costs no signature check.
+            let Some(advert) = Some(advert).filter(|advert| self.mesh.table.wants(advert)) else { continue };
+            let Some(advert) = Verified::new(advert) else {
+                self.forged_adverts = self.forged_adverts.saturating_add(1);
+                continue;
+            };
             match self.mesh.table.insert(now, advert) {
                 Accepted::New(advert) => fresh.push(advert),
                 Accepted::Own(seq) => self.mesh.outrun(seq),
@@ -163,10 +169,16 @@ impl RelayServer {
 
     fn flood(&mut self, adverts: &[RelayAdvert], except: Option<NodeId>) {
         let up = self.mesh.neighbours.iter().filter(|(node, _)| Some(**node) != except);
-        let links: Vec<LinkId> = up.filter_map(|(_, neighbour)| neighbour.up.map(|(link, _)| link)).collect();
+        let links: Vec<(NodeId, LinkId)> =
+            up.filter_map(|(node, neighbour)| neighbour.up.map(|(link, _)| (*node, link))).collect();
         for adverts in adverts.chunks(MAX_ADVERTS) {
-            for link in &links {
-                self.send(*link, ControlMessage::LinkState { adverts: adverts.to_vec() });
+            for (node, link) in &links {
+                // Nobody is told his own words.
+                let adverts: Vec<RelayAdvert> =
+                    adverts.iter().filter(|advert| advert.origin != *node).cloned().collect();
+                if !adverts.is_empty() {
+                    self.send(*link, ControlMessage::LinkState { adverts });
+                }
             }
         }
     }

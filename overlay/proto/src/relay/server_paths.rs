@@ -130,6 +130,8 @@ impl RelayServer {
     }
 
     fn answer_paths(&mut self, now: Now, link: LinkId, member: Member, class: Class) {
+        // The own price and load are part of every path from here.
+        self.tell_news(now);
         let (network, peer) = member;
         let Some(hosted) = self.hosted.get(&network) else { return };
         let relays = hosted.log.state().relays().iter().map(|relay| relay.node);

@@ -34,6 +34,7 @@ impl RelayServer {
             quota_dropped_frames: self.quota_dropped_frames,
             queued_frames: self.shaper.as_ref().map_or(0, Shaper::len),
             queue_dropped_frames: self.queue_dropped_frames,
+            forged_adverts: self.forged_adverts,
             mesh: self.mesh_info(),
         }
     }

@@ -1,18 +1,22 @@
 //! The link-state table: the newest advert of every relay of the mesh.
 //!
 //! An advert is taken when its number is above the one held for its origin, so a change costs one message per link and a copy
-//! that went round is dropped where it was before. A link counts only when both of its ends tell it: a relay can lie about
+//! that went round is dropped where it was before. The number of a relay that was forgotten is kept for a while: otherwise whoever
+//! kept its last words could make it live again. A link counts only when both of its ends tell it: a relay can lie about
 //! itself, and not invent a link to somebody else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use netflow_wire::NodeId;
 use netflow_wire::control::{LinkAdvert, MAX_LINK_ADVERTS, RelayAdvert};
 
+use super::advert::Verified;
 use crate::time::{Now, SECOND_US};
 
 /// Relays kept: a backbone of 64 and three central nodes at each. About 3 KiB each when full.
 const MAX_ORIGINS: usize = 256;
+/// Numbers of forgotten relays kept, 40 bytes each: four times as many as there may be.
+const MAX_GONE: usize = 1_024;
 /// Age at which an advert is forgotten: three times the distance at which its origin repeats it.
 pub(crate) const MAX_AGE_S: u16 = 90;
 /// Relays an advert passes: more than any path is long, and an end to a mistake.
@@ -34,7 +38,7 @@ pub enum Accepted {
     New(RelayAdvert),
     /// Old, or over a limit: dropped.
     Dropped,
-    /// About this relay itself, with this number: an earlier life of it, or a clock set back.
+    /// Of this relay itself, with a number above its own: an earlier life of it, and a clock set back.
     Own(u64),
 }
 
@@ -51,13 +55,15 @@ struct Held {
 pub struct LinkTable {
     me: NodeId,
     held: BTreeMap<NodeId, Held>,
+    /// Last numbers of those that were forgotten, the latest last.
+    gone: VecDeque<(NodeId, u64)>,
 }
 
 impl LinkTable {
     /// An empty table of the relay `me`.
     #[must_use]
     pub const fn new(me: NodeId) -> Self {
-        Self { me, held: BTreeMap::new() }
+        Self { me, held: BTreeMap::new(), gone: VecDeque::new() }
     }
 
     /// Relays known, this one included once it told of itself.
@@ -72,17 +78,24 @@ impl LinkTable {
         self.held.is_empty()
     }
 
+    /// Is it worth checking its signature? [`LinkTable::insert`] drops all others.
+    #[must_use]
+    pub fn wants(&self, advert: &RelayAdvert) -> bool {
+        let in_time = advert.hops < MAX_ADVERT_HOPS && advert.age_s < MAX_AGE_S;
+        let has_room = self.held.len() < MAX_ORIGINS || self.held.contains_key(&advert.origin);
+        self.is_newer(advert) && (advert.origin == self.me || (in_time && has_room))
+    }
+
     /// Takes what a neighbour passed on.
-    pub fn insert(&mut self, now: Now, mut advert: RelayAdvert) -> Accepted {
+    pub fn insert(&mut self, now: Now, advert: Verified) -> Accepted {
+        let mut advert = advert.into_inner();
+        if !self.wants(&advert) {
+            return Accepted::Dropped;
+        }
         if advert.origin == self.me {
             return Accepted::Own(advert.seq);
         }
-        if advert.hops >= MAX_ADVERT_HOPS || advert.age_s >= MAX_AGE_S || !self.is_newer(&advert) {
-            return Accepted::Dropped;
-        }
-        if self.held.len() >= MAX_ORIGINS && !self.held.contains_key(&advert.origin) {
-            return Accepted::Dropped;
-        }
+        self.gone.retain(|(origin, _)| *origin != advert.origin);
         self.hold(now, advert.clone());
         advert.hops = advert.hops.saturating_add(1);
         Accepted::New(advert)
@@ -94,7 +107,9 @@ impl LinkTable {
     }
 
     fn is_newer(&self, advert: &RelayAdvert) -> bool {
-        self.held.get(&advert.origin).is_none_or(|held| advert.seq > held.advert.seq)
+        let gone = self.gone.iter().find(|(origin, _)| *origin == advert.origin).map(|(_, seq)| *seq);
+        let last = self.held.get(&advert.origin).map(|held| held.advert.seq).or(gone);
+        last.is_none_or(|last| advert.seq > last)
     }
 
     fn hold(&mut self, now: Now, advert: RelayAdvert) {
@@ -107,10 +122,16 @@ impl LinkTable {
 
     /// Forgets what is too old. `true`: something went.
     pub fn expire(&mut self, now: Now) -> bool {
-        let before = self.held.len();
         let (me, limit) = (self.me, u64::from(MAX_AGE_S) * SECOND_US);
-        self.held.retain(|origin, held| *origin == me || now.since(held.born_us) < limit);
-        self.held.len() != before
+        let old = self.held.extract_if(.., |origin, held| *origin != me && now.since(held.born_us) >= limit);
+        let old: Vec<(NodeId, u64)> = old.map(|(origin, held)| (origin, held.advert.seq)).collect();
+        for gone in &old {
+            if self.gone.len() >= MAX_GONE {
+                self.gone.pop_front();
+            }
+            self.gone.push_back(*gone);
+        }
+        !old.is_empty()
     }
 
     /// When [`LinkTable::expire`] has something to do.

@@ -31,7 +31,12 @@ fn advert(origin: u8, seq: u64, links: &[(u8, u32, u16)]) -> RelayAdvert {
         load_permille: 0,
         price: 0,
         links: links.iter().map(link).collect(),
+        signature: [0; 64],
     }
+}
+
+fn insert(table: &mut LinkTable, now: Now, advert: RelayAdvert) -> Accepted {
+    table.insert(now, Verified::unchecked(advert))
 }
 
 /// Symmetric links with a round trip in milliseconds.
@@ -46,7 +51,7 @@ fn mesh(links: &[(u8, u8, u32)]) -> LinkTable {
         if node == 0 {
             table.set_own(at(0), advert(0, 1, &mine));
         } else if !mine.is_empty() {
-            table.insert(at(0), advert(node, 1, &mine));
+            insert(&mut table, at(0), advert(node, 1, &mine));
         }
     }
     table
@@ -75,10 +80,10 @@ fn a_detour_is_taken_only_when_it_is_better() {
 fn price_load_and_loss_count_as_the_class_says() {
     let mut table = LinkTable::new(id(0));
     table.set_own(at(0), advert(0, 1, &[(1, 5_000, 0), (2, 6_000, 30), (3, 20_000, 0)]));
-    table.insert(at(0), RelayAdvert { price: 50, ..advert(1, 1, &[(0, 5_000, 0), (9, 5_000, 0)]) });
-    table.insert(at(0), advert(2, 1, &[(0, 6_000, 30), (9, 5_000, 0)]));
-    table.insert(at(0), RelayAdvert { load_permille: 900, ..advert(3, 1, &[(0, 20_000, 0), (9, 5_000, 0)]) });
-    table.insert(at(0), advert(9, 1, &[(1, 5_000, 0), (2, 5_000, 0), (3, 5_000, 0)]));
+    insert(&mut table, at(0), RelayAdvert { price: 50, ..advert(1, 1, &[(0, 5_000, 0), (9, 5_000, 0)]) });
+    insert(&mut table, at(0), advert(2, 1, &[(0, 6_000, 30), (9, 5_000, 0)]));
+    insert(&mut table, at(0), RelayAdvert { load_permille: 900, ..advert(3, 1, &[(0, 20_000, 0), (9, 5_000, 0)]) });
+    insert(&mut table, at(0), advert(9, 1, &[(1, 5_000, 0), (2, 5_000, 0), (3, 5_000, 0)]));
     assert_eq!(paths(&table, &[9], Class::Interactive)[0], [0, 1, 9]);
     assert_eq!(paths(&table, &[9], Class::Cheap)[0], [0, 2, 9]);
     assert_eq!(paths(&table, &[9], Class::Bulk), [vec![0, 1, 9], vec![0, 2, 9], vec![0, 3, 9]]);
@@ -88,9 +93,9 @@ fn price_load_and_loss_count_as_the_class_says() {
 fn a_link_only_one_end_tells_of_is_none() {
     let mut table = LinkTable::new(id(0));
     table.set_own(at(0), advert(0, 1, &[(1, 1_000, 0)]));
-    table.insert(at(0), advert(1, 1, &[(2, 1_000, 0)]));
+    insert(&mut table, at(0), advert(1, 1, &[(2, 1_000, 0)]));
     assert_eq!(paths(&table, &[1], Class::Interactive), Vec::<Vec<u8>>::new());
-    table.insert(at(0), advert(1, 2, &[(0, 3_000, 20)]));
+    insert(&mut table, at(0), advert(1, 2, &[(0, 3_000, 20)]));
     assert_eq!(table.link(&id(0), &id(1)), Some(LinkQuality { rtt_us: 3_000, loss_permille: 20 }));
 }
 
@@ -98,16 +103,24 @@ fn a_link_only_one_end_tells_of_is_none() {
 fn an_advert_is_passed_on_once_and_ends_by_age_and_hops() {
     let mut table = LinkTable::new(id(0));
     let first = advert(1, 5, &[]);
-    assert_eq!(table.insert(at(0), first.clone()), Accepted::New(RelayAdvert { hops: 1, ..first.clone() }));
-    assert_eq!(table.insert(at(0), first.clone()), Accepted::Dropped, "a copy that went round");
-    assert_eq!(table.insert(at(0), advert(1, 4, &[])), Accepted::Dropped);
-    assert_eq!(table.insert(at(0), RelayAdvert { hops: 8, ..advert(2, 1, &[]) }), Accepted::Dropped);
-    assert_eq!(table.insert(at(0), RelayAdvert { age_s: 90, ..advert(2, 1, &[]) }), Accepted::Dropped);
-    assert_eq!(table.insert(at(0), advert(0, 77, &[])), Accepted::Own(77));
-    assert_eq!(table.all(at(30 * SECOND_US))[0].age_s, 30);
+    assert_eq!(insert(&mut table, at(0), first.clone()), Accepted::New(RelayAdvert { hops: 1, ..first.clone() }));
+    assert_eq!(insert(&mut table, at(0), first.clone()), Accepted::Dropped, "a copy that went round");
+    assert_eq!(insert(&mut table, at(0), advert(1, 4, &[])), Accepted::Dropped);
+    assert_eq!(insert(&mut table, at(0), RelayAdvert { hops: 8, ..advert(2, 1, &[]) }), Accepted::Dropped);
+    assert_eq!(insert(&mut table, at(0), RelayAdvert { age_s: 90, ..advert(2, 1, &[]) }), Accepted::Dropped);
+    assert_eq!(insert(&mut table, at(0), advert(0, 77, &[])), Accepted::Own(77));
+    table.set_own(at(0), advert(0, 78, &[]));
+    assert_eq!(insert(&mut table, at(0), advert(0, 78, &[])), Accepted::Dropped, "our own words that went round");
+    assert!(table.all(at(30 * SECOND_US)).iter().any(|advert| advert.origin == id(1) && advert.age_s == 30));
     assert!(!table.expire(at(89 * SECOND_US)));
     assert_eq!(table.next_expiry(), Some(90 * SECOND_US));
-    assert!(table.expire(at(90 * SECOND_US)) && table.is_empty());
+    assert!(table.expire(at(90 * SECOND_US)) && table.len() == 1, "all but our own");
+    assert_eq!(
+        insert(&mut table, at(91 * SECOND_US), first.clone()),
+        Accepted::Dropped,
+        "its last words do not raise the dead"
+    );
+    assert!(matches!(insert(&mut table, at(91 * SECOND_US), advert(1, 6, &[])), Accepted::New(_)));
 }
 
 #[test]
@@ -116,7 +129,7 @@ fn the_table_never_holds_more_relays_than_its_limit() {
     for number in 0..1_000u32 {
         let mut origin = [9; 32];
         origin[..4].copy_from_slice(&number.to_le_bytes());
-        table.insert(at(0), RelayAdvert { origin: NodeId(origin), ..advert(1, 1, &[]) });
+        insert(&mut table, at(0), RelayAdvert { origin: NodeId(origin), ..advert(1, 1, &[]) });
     }
     assert_eq!(table.len(), 256);
 }
@@ -169,7 +182,7 @@ proptest! {
             }).collect();
             let (load_permille, price) = states[usize::from(node)];
             let told = RelayAdvert { load_permille, price, ..advert(node, 1, &mine) };
-            if node == 0 { table.set_own(at(0), told) } else { prop_assert!(table.insert(at(0), told) != Accepted::Dropped) }
+            if node == 0 { table.set_own(at(0), told) } else { prop_assert!(insert(&mut table, at(0), told) != Accepted::Dropped) }
         }
         let to: BTreeSet<NodeId> = to.into_iter().map(id).collect();
         let answer = best_paths(&table, id(0), &to, class);

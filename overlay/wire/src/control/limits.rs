@@ -32,7 +32,7 @@ pub const MAX_ROUTE: usize = 3;
 pub const MAX_VIA: usize = MAX_ROUTE - 1;
 /// Links one relay tells of: a full mesh of root nodes, and its central nodes.
 pub const MAX_LINK_ADVERTS: usize = 64;
-/// Adverts in one message: the largest 16 are 45 KiB.
+/// Adverts in one message: the largest 16 are 46 KiB.
 pub const MAX_ADVERTS: usize = 16;
 /// Paths in one answer: the end measures them all, and keeps two.
 pub const MAX_CANDIDATES: usize = 3;

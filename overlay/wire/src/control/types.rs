@@ -111,6 +111,9 @@ pub struct RelayAdvert {
         decode_with = "bounded::decode_list::<_, _, MAX_LINK_ADVERTS>"
     )]
     pub links: Vec<LinkAdvert>,
+    /// Of its origin, over everything but `age_s` and `hops`; `docs/spec/routing.md`, "Mesh".
+    #[cbor(n(7), encode_with = "bounded::encode_array", decode_with = "bounded::decode_array")]
+    pub signature: [u8; 64],
 }
 
 /// Names one circuit over several relays: the same at every relay it passes.

@@ -1,8 +1,8 @@
 //! `netcheck`, `path` and `trace`: what the ways to the others look like.
 
 use netctl_api::{
-    ApiError, CarrierKind, FamilyCheck, NatBehaviour, NetcheckParams, NetcheckResult, PathChoice, PathParams, PathResult,
-    PortMappingInfo, RelayCheck, RelayLinkInfo, TraceHop, TraceParams, TraceResult,
+    ApiError, CarrierKind, FamilyCheck, NatBehaviour, NetcheckParams, NetcheckResult, PathChoice, PathParams,
+    PathResult, PortMappingInfo, RelayCheck, RelayLinkInfo, TraceHop, TraceParams, TraceResult,
 };
 use netflow_overlay::identity::format_node_id;
 use netflow_overlay::node::{
