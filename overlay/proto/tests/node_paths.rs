@@ -8,9 +8,10 @@
 
 mod harness;
 
-use harness::{Id, MS, SECOND, Weather, World};
+use harness::{Id, MS, SECOND, Weather, World, udp_from, with_dscp};
 use netflow_overlay::node::{Event, PathInfo};
 use netflow_overlay::{NetworkId, Tier};
+use netflow_wire::ControlMessage;
 
 /// Two relays, two members, traffic flows.
 fn two_relays(seed: u64) -> (World, [Id; 2], [Id; 2], NetworkId) {
@@ -171,4 +172,85 @@ fn an_idle_member_sends_little() {
     let day = 24 * (datagrams + messages);
     println!("idle control bytes a day, without QUIC keepalives: {day}");
     assert!(day < 500_000, "{day} bytes a day");
+}
+
+/// DSCP of lower effort: whatever costs least.
+const CHEAP: u8 = 8;
+
+/// Frames each relay has forwarded.
+fn forwarded(world: &World, relays: [Id; 2]) -> [u64; 2] {
+    relays.map(|relay| world.sims[relay].node.as_ref().unwrap().relay_status().unwrap().forwarded_frames)
+}
+
+#[test]
+fn cheap_traffic_takes_the_relay_that_asks_less_and_each_class_asks_for_its_own_ways() {
+    let (mut world, relays, [a, b], network) = two_relays(8);
+    world.price(relays[0], 10);
+    world.price(relays[1], 1);
+    let (source, dest) = (world.address(a, network), world.address(b, network));
+    world.messages.clear();
+    let mut used = [0, 0];
+    for step in 0..3_000u32 {
+        let payload = step.to_le_bytes();
+        world.send_raw(a, network, &with_dscp(udp_from(source, dest, 4_000, &payload), CHEAP));
+        world.send_raw(a, network, &udp_from(source, dest, 4_001, &payload));
+        if step == 2_000 {
+            used = forwarded(&world, relays);
+        }
+        world.run(20 * MS);
+    }
+    let asked = world.messages.iter().filter_map(|(_, _, bytes)| match ControlMessage::decode(bytes) {
+        Ok(ControlMessage::PathQuery { class, .. }) => Some(class),
+        _ => None,
+    });
+    let asked: std::collections::BTreeSet<u8> = asked.collect();
+    assert_eq!(asked.into_iter().collect::<Vec<_>>(), [1, 2], "bulk and cheap; nothing interactive was slow");
+    let paths = world.sims[a].node.as_ref().unwrap().path_report(world.now, &network, &world.id(b)).unwrap();
+    let price = |relay: Id| {
+        let of = paths
+            .iter()
+            .find(|path| matches!(&path.path, PathInfo::Relay { hops, .. } if hops.first() == world.id(relay)));
+        of.unwrap().price
+    };
+    assert_eq!((price(relays[0]), price(relays[1])), (81, 9), "eight for each unit of a relay, one for the relay");
+    let cheap =
+        world.sims[a].node.as_ref().unwrap().path_in_use(&network, &world.id(b), netflow_overlay::path::Class::Cheap);
+    assert_eq!(cheap.and_then(|key| key.first_relay()), Some(world.id(relays[1])));
+    let after = forwarded(&world, relays);
+    assert!(after[1] - used[1] >= 1_000, "every cheap packet of the last third went there: {used:?} to {after:?}");
+}
+
+#[test]
+fn bulk_flows_share_relays_that_are_as_good_and_a_flow_stays_where_it_is() {
+    let (mut world, relays, [a, b], network) = two_relays(9);
+    let (source, dest) = (world.address(a, network), world.address(b, network));
+    let burst = |world: &mut World, round: u32| {
+        for port in 1_000..1_200u16 {
+            let mut payload = vec![0; 20];
+            payload[..4].copy_from_slice(&round.to_le_bytes());
+            payload[4..6].copy_from_slice(&port.to_le_bytes());
+            world.send_raw(a, network, &udp_from(source, dest, port, &payload));
+            world.run(MS);
+        }
+    };
+    // Both are measured, and nothing changes in the first ten seconds.
+    for round in 0..60 {
+        burst(&mut world, round);
+    }
+    let before = forwarded(&world, relays);
+    burst(&mut world, 60);
+    world.run(SECOND);
+    let each = forwarded(&world, relays);
+    let shares = [each[0] - before[0], each[1] - before[1]];
+    assert!(shares.iter().all(|share| (60..=150).contains(share)), "{shares:?} of 200 flows and a few probes");
+    // One relay dies: what it carried goes over the other one, and everything arrives.
+    world.kill(relays[0]);
+    for round in 61..65 {
+        burst(&mut world, round);
+    }
+    let seen = world.received(b, network).len();
+    burst(&mut world, 65);
+    world.run(SECOND);
+    let last = world.received(b, network);
+    assert_eq!(last[seen..].iter().filter(|payload| payload.starts_with(&65u32.to_le_bytes())).count(), 200);
 }

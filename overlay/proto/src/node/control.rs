@@ -215,8 +215,8 @@ impl Node {
             ControlMessage::CircuitClosed { network, peer, via, label, reason } => {
                 self.circuit_closed(now, relay, PeerRef { network, node: peer }, &via, label, reason);
             }
-            ControlMessage::PathAnswer { network, peer, paths, .. } => {
-                self.paths_answered(now, relay, PeerRef { network, node: peer }, &paths);
+            ControlMessage::PathAnswer { network, peer, class, paths } => {
+                self.paths_answered(now, relay, PeerRef { network, node: peer }, class, &paths);
             }
             ControlMessage::Refused { network, code, text } => self.refused(now, relay, link, network, code, &text),
             ControlMessage::Ping { id } => self.outbox.send(link, ControlMessage::Pong { id }),

@@ -6,6 +6,7 @@ use netflow_wire::inner::Inner;
 
 use super::packet::{clamp_mss, fragment_v4, is_syn, too_big};
 use super::peer::Sizes;
+use super::peers::Via;
 use super::{MIN_MTU, Node};
 use crate::path::{Class, classify};
 use crate::policy::Denied;
@@ -32,7 +33,7 @@ impl Node {
             }
         };
         let peer = PeerRef { network: *id, node };
-        let sizes = self.traffic(now, peer);
+        let sizes = self.traffic_of(now, peer, Some(classify(packet)));
         if packet.len() <= usize::from(sizes.mtu) {
             self.packet_to_peer(now, peer, packet, &sizes);
             return;
@@ -60,10 +61,12 @@ impl Node {
         } else {
             packet
         };
+        let is_spread = sizes.spread && class == Class::Bulk;
+        let via = if is_spread { self.peers.hot(&peer).and_then(|state| state.via_for_flow(packet)) } else { None };
         let is_sent = if packet.len() > usize::from(sizes.whole) {
-            self.send_large(now, peer, packet, class)
+            self.send_large(now, peer, packet, class, via)
         } else {
-            self.send_sealed(now, peer, packet, None, class).is_some()
+            self.send_sealed(now, peer, packet, via.as_ref(), class).is_some()
         };
         if is_sent {
             self.counters.tx_packets = self.counters.tx_packets.saturating_add(1);
@@ -72,14 +75,16 @@ impl Node {
 
     /// A packet that some path of the peer does not carry whole: in two parts, if this one does not. What is larger than every link
     /// must carry goes whole: it is within what is hoped for while the path's size is being found, and lost if that fails.
-    fn send_large(&mut self, now: Now, peer: PeerRef, packet: &[u8], class: Class) -> bool {
+    fn send_large(&mut self, now: Now, peer: PeerRef, packet: &[u8], class: Class, flow: Option<Via>) -> bool {
         let parts = self.peers.hot(&peer).and_then(|state| {
-            let via = state.via_for(class)?;
+            let via = flow.or_else(|| state.via_for(class))?;
             let capacity = usize::from(state.paths.get(&via.key)?.capacity(&via));
             let fits = packet.len() <= capacity || packet.len() > usize::from(MIN_MTU);
             if fits { None } else { Some((via, state.parts.cut(packet, capacity)?)) }
         });
-        let Some((via, parts)) = parts else { return self.send_sealed(now, peer, packet, None, class).is_some() };
+        let Some((via, parts)) = parts else {
+            return self.send_sealed(now, peer, packet, flow.as_ref(), class).is_some();
+        };
         for part in parts {
             let Ok(plaintext) = Inner::Part(part).to_vec() else { return false };
             if self.send_sealed(now, peer, &plaintext, Some(&via), class).is_none() {

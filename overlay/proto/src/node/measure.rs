@@ -63,8 +63,16 @@ impl Knocks {
 impl Node {
     /// User traffic of a peer, in either direction: its paths are measured from now on. Returns what fits them.
     pub(super) fn traffic(&mut self, now: Now, peer: PeerRef) -> Sizes {
+        self.traffic_of(now, peer, None)
+    }
+
+    /// The same for a packet from inside, which has a class.
+    pub(super) fn traffic_of(&mut self, now: Now, peer: PeerRef, class: Option<Class>) -> Sizes {
         let mtu = self.mtu;
         let Some(state) = self.peers.hot_entry(peer) else { return Sizes::whole(mtu) };
+        if let Some(class) = class {
+            state.used_by(now, class);
+        }
         let was_active = state.is_active(now);
         state.last_traffic_us = now.mono_us;
         if was_active && state.keepalive_us.is_some() {
@@ -247,18 +255,22 @@ impl Node {
             let Some(via) = path.via(key) else { continue };
             let used = |class: &&Class| state.via_for(**class).is_some_and(|used| used.key == *key);
             let classes: Vec<Class> = Class::ALL.iter().filter(used).copied().collect();
-            let reasons = classes.iter().map(|class| (*class, state.reason(*class).to_owned()));
+            let shares_bulk = state.shares_bulk(key);
+            let shared =
+                shares_bulk.then(|| (Class::Bulk, "as good as the first: flows are shared among them".to_owned()));
+            let reasons = classes.iter().map(|class| (*class, state.reason(*class).to_owned())).chain(shared);
             reports.push(PathReport {
                 path: PathInfo::of(*key, via.to),
                 state: match path.life.health() {
                     Health::Dead => PathState::Dead,
                     Health::Recovering => PathState::Recovering,
                     Health::Suspect => PathState::Suspect,
-                    Health::Alive if !classes.is_empty() => PathState::Used,
+                    Health::Alive if shares_bulk || !classes.is_empty() => PathState::Used,
                     Health::Alive if state.is_warm(key) => PathState::Warm,
                     Health::Alive => PathState::Open,
                 },
                 link_lost: path.suspect,
+                shares_bulk,
                 reasons: reasons.collect(),
                 rtt_us: path.metrics.rtt.smoothed_us(),
                 rtt_var_us: path.metrics.rtt.var_us(),
@@ -271,7 +283,7 @@ impl Node {
                 measured_us: path.metrics.age_us(now),
             });
         }
-        reports.sort_by_key(|report| (report.reasons.is_empty(), report.state));
+        reports.sort_by_key(|report| (report.reasons.is_empty(), report.state, report.shares_bulk));
         Ok(reports)
     }
 

@@ -30,6 +30,7 @@ mod probes;
 mod queries;
 mod restore;
 mod routes;
+mod spread;
 mod sync;
 mod views;
 

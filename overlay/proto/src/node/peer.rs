@@ -8,9 +8,11 @@ use super::api::MIN_MTU;
 use super::fragments::Reassembly;
 use super::parts::Parts;
 use super::paths::{Circuit, Path, Role, Via};
+use super::spread::Spread;
 use crate::endpoint::{Endpoint, PathKey};
 use crate::nat::budget::ENTRY_LIFE_US;
 use crate::netlog::ShortHead;
+use crate::path::select::equals;
 use crate::path::{Chooser, Class, Offer};
 use crate::time::{MILLI_US, Now, SECOND_US};
 
@@ -56,12 +58,14 @@ pub(super) struct Sizes {
     pub(super) mtu: u16,
     /// What TCP connections are made for: nothing of them has to be cut.
     pub(super) clamp: u16,
+    /// Bulk flows have more than one path.
+    pub(super) spread: bool,
 }
 
 impl Sizes {
     /// Nothing is known against this size.
     pub(super) const fn whole(mtu: u16) -> Self {
-        Self { whole: mtu, mtu, clamp: mtu }
+        Self { whole: mtu, mtu, clamp: mtu, spread: false }
     }
 }
 
@@ -98,10 +102,13 @@ impl Chase {
 pub(super) struct Peer {
     pub(super) paths: BTreeMap<PathKey, Path>,
     chooser: Chooser<PathKey>,
+    spread: Spread,
     warm: Option<PathKey>,
     waiting: VecDeque<Vec<u8>>,
     /// Last user packet or log entry in either direction.
     pub(super) last_traffic_us: u64,
+    /// Last packet of each class from inside, in the order of [`Class::ALL`]; 0: none.
+    class_us: [u64; 3],
     pub(super) keepalive_us: Option<u64>,
     pub(super) sync: PeerSync,
     pub(super) parts: Parts,
@@ -150,6 +157,31 @@ impl Peer {
         chosen.or_else(|| self.paths.iter().find_map(|(key, path)| path.via(key)))
     }
 
+    /// The path of the bulk flow a packet belongs to, where there is a choice.
+    pub(super) fn via_for_flow(&self, packet: &[u8]) -> Option<Via> {
+        self.via(&self.spread.pick(packet)?)
+    }
+
+    /// Do bulk flows share this path with the chosen one?
+    pub(super) fn shares_bulk(&self, key: &PathKey) -> bool {
+        self.spread.is_wide() && self.spread.has(key) && self.chooser.current(Class::Bulk) != Some(*key)
+    }
+
+    /// A packet of this class comes from inside.
+    pub(super) const fn used_by(&mut self, now: Now, class: Class) {
+        match class {
+            Class::Interactive => self.class_us[0] = now.mono_us,
+            Class::Bulk => self.class_us[1] = now.mono_us,
+            Class::Cheap => self.class_us[2] = now.mono_us,
+        }
+    }
+
+    /// Classes with packets from inside lately.
+    pub(super) fn classes_used(&self, now: Now) -> impl Iterator<Item = Class> {
+        let used = Class::ALL.into_iter().zip(self.class_us);
+        used.filter(move |(_, at_us)| *at_us > 0 && now.since(*at_us) < ACTIVE_US).map(|(class, _)| class)
+    }
+
     /// One path, while it is open.
     pub(super) fn via(&self, key: &PathKey) -> Option<Via> {
         self.paths.get(key)?.via(key)
@@ -171,7 +203,8 @@ impl Peer {
     }
 
     pub(super) fn role(&self, key: &PathKey) -> Role {
-        if Class::ALL.iter().any(|class| self.chooser.current(*class) == Some(*key)) {
+        let is_chosen = Class::ALL.iter().any(|class| self.chooser.current(*class) == Some(*key));
+        if is_chosen || self.shares_bulk(key) {
             Role::Used
         } else if self.warm == Some(*key) {
             Role::Warm
@@ -190,6 +223,7 @@ impl Peer {
             whole: self.inner_mtu,
             mtu: self.clamp_mtu.clamp(MIN_MTU, mtu.max(MIN_MTU)),
             clamp: self.clamp_mtu.min(mtu),
+            spread: self.spread.is_wide(),
         }
     }
 
@@ -261,13 +295,17 @@ impl Peer {
             }
         }
         let used = Class::ALL.map(|class| self.chooser.current(class));
+        // Direct paths lead over one uplink to one house, and some the long way round: nothing is won by using two of them.
+        let bulk = self.chooser.current(Class::Bulk).filter(|key| !key.is_direct());
+        self.spread.update(now, bulk, &bulk.map_or_else(Vec::new, |key| equals(Class::Bulk, key, &offers)));
         let first = used.iter().flatten().next().and_then(PathKey::first_relay);
         // A second path that shares no relay with the first survives what kills the first.
         let rank = |offer: &Offer<PathKey>| {
             let shares = first.is_some() && offer.key.first_relay() == first;
             (offer.standing, shares, offer.rtt_us.unwrap_or(u64::MAX), offer.key)
         };
-        let others = offers.iter().filter(|offer| !used.contains(&Some(offer.key)));
+        let is_used = |key: PathKey| used.contains(&Some(key)) || self.spread.has(&key);
+        let others = offers.iter().filter(|offer| !is_used(offer.key));
         self.warm = others.min_by_key(|offer| rank(offer)).map(|offer| offer.key);
         self.measure_mtu();
         let changed = Class::ALL.into_iter().zip(before).filter(|(class, key)| self.chooser.current(*class) != *key);

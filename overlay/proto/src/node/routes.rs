@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use netflow_wire::control::{CandidatePath, ControlMessage, circuit_reason, path_class};
+use netflow_wire::control::{CandidatePath, ControlMessage, circuit_reason};
 use netflow_wire::probe::{EchoFrame, EchoRepr};
 use netflow_wire::relay::INITIAL_HOP_LIMIT;
 use netflow_wire::{FrameKind, NodeId};
@@ -13,8 +13,11 @@ use netflow_wire::{FrameKind, NodeId};
 use super::Node;
 use super::api::{CommandError, ErrorKind, Event, PathInfo, TraceHopInfo, TraceStarted};
 use super::commands::known;
+use super::peer::Peer;
 use super::peers::Via;
 use crate::endpoint::{Endpoint, Hops, PathKey};
+use crate::path::Class;
+use crate::route;
 use crate::session::PeerRef;
 use crate::time::{MILLI_US, Now, SECOND_US};
 
@@ -34,14 +37,16 @@ const MAX_PAUSE_US: u64 = 600 * SECOND_US;
 const MAX_QUESTIONS: usize = 4;
 /// Paths over several relays per peer: those of one answer. The other side may open as many.
 const MAX_MULTI: usize = 3;
-/// Peers whose questions are remembered: those with traffic at a time, and room.
-const MAX_ASKED: usize = 1_024;
+/// Beyond them the best of the other two classes: the cheapest way is seldom among the fastest three.
+const MAX_BEST: usize = MAX_MULTI + 2;
+/// Questions that are remembered, one for a peer and class: a thousand peers with traffic at a time.
+const MAX_ASKED: usize = 3 * 1_024;
 /// Traces at a time.
 const MAX_TRACES: usize = 16;
 /// How long the relays of a path have to answer.
 const TRACE_US: u64 = SECOND_US;
 
-/// The last question about one peer.
+/// The last question about one peer, for one class.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     since_us: u64,
@@ -62,7 +67,7 @@ struct Trace {
 /// Questions and traces under way.
 #[derive(Default)]
 pub(super) struct Routes {
-    asked: BTreeMap<PeerRef, Asked>,
+    asked: BTreeMap<(PeerRef, Class), Asked>,
     traces: BTreeMap<u64, Trace>,
     last_trace: u64,
     look_us: Option<u64>,
@@ -75,7 +80,9 @@ impl Routes {
     }
 
     pub(super) fn forget_peer(&mut self, peer: &PeerRef) {
-        self.asked.remove(peer);
+        for class in Class::ALL {
+            self.asked.remove(&(*peer, class));
+        }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<u64> {
@@ -83,20 +90,21 @@ impl Routes {
         [self.look_us, traces].into_iter().flatten().min()
     }
 
-    fn may_ask(&mut self, now: Now, peer: PeerRef, pause_us: u64) -> bool {
-        if self.asked.len() >= MAX_ASKED && !self.asked.contains_key(&peer) {
+    fn may_ask(&mut self, now: Now, peer: PeerRef, class: Class, pause_us: u64) -> bool {
+        let about = (peer, class);
+        if self.asked.len() >= MAX_ASKED && !self.asked.contains_key(&about) {
             self.asked.retain(|_, asked| now.since(asked.since_us) < MAX_PAUSE_US);
             if self.asked.len() >= MAX_ASKED {
                 return false;
             }
         }
-        let asked = self.asked.get(&peer).copied();
+        let asked = self.asked.get(&about).copied();
         let pause = asked.map_or(0, |asked| pause_us.saturating_mul(1 << asked.fruitless.min(6)).min(MAX_PAUSE_US));
         if asked.is_some_and(|asked| now.since(asked.since_us) < pause) {
             return false;
         }
         let fruitless = asked.map_or(0, |asked| asked.fruitless.saturating_add(1));
-        self.asked.insert(peer, Asked { since_us: now.mono_us, fruitless });
+        self.asked.insert(about, Asked { since_us: now.mono_us, fruitless });
         true
     }
 }
@@ -105,18 +113,32 @@ impl Node {
     /// No relay in common, as far as is known: asks at once for a way over several.
     pub(super) fn seek_route(&mut self, now: Now, peer: PeerRef) {
         let lost = self.peers.get(&peer).is_some_and(|state| state.primary().is_none() && state.has_waiting());
-        if lost && self.routes.may_ask(now, peer, URGENT_US) {
-            self.ask_paths(peer, path_class::INTERACTIVE);
+        if lost {
+            self.ask_urgently(now, peer);
         }
     }
 
-    fn ask_paths(&mut self, peer: PeerRef, class: u8) {
+    /// Nothing reaches the peer: any way will do first, and each class with packets gets its best. Returns how many questions that were.
+    fn ask_urgently(&mut self, now: Now, peer: PeerRef) -> usize {
+        let used = self.peers.get(&peer).map(|state| state.classes_used(now).collect::<Vec<_>>()).unwrap_or_default();
+        let classes = if used.is_empty() { vec![Class::Interactive] } else { used };
+        let asked = classes.into_iter().filter(|class| self.ask_paths(now, peer, *class, URGENT_US));
+        asked.count()
+    }
+
+    /// Asks every relay of the network, unless that was done a moment ago.
+    fn ask_paths(&mut self, now: Now, peer: PeerRef, class: Class, pause_us: u64) -> bool {
+        if !self.routes.may_ask(now, peer, class, pause_us) {
+            return false;
+        }
+        let class = route_class(class).code();
         for relay in self.links.usable(&peer.network) {
             if let Some((link, _)) = self.links.get(&relay).and_then(super::links::RelayLink::up) {
                 let message = ControlMessage::PathQuery { network: peer.network, peer: peer.node, class };
                 self.outbox.send(link, message);
             }
         }
+        true
     }
 
     /// Looks whether a peer with traffic is slow to reach, and closes the trace that is over.
@@ -126,8 +148,7 @@ impl Node {
             return;
         }
         let mut active = false;
-        let mut slow = Vec::new();
-        let mut lost = Vec::new();
+        let (mut lost, mut relayed) = (Vec::new(), Vec::new());
         for (peer, state) in self.peers.iter() {
             if now.since(state.last_traffic_us) >= ACTIVE_US {
                 continue;
@@ -135,37 +156,53 @@ impl Node {
             active = true;
             match state.primary() {
                 None if state.has_waiting() => lost.push(*peer),
-                Some(via) if self.is_slow(now, peer, &via) => slow.push(*peer),
-                Some(_) | None => {}
+                Some(_) => relayed.extend(self.classes_to_improve(now, peer, state).map(|class| (*peer, class))),
+                None => {}
             }
         }
         self.routes.look_us = active.then(|| now.after(LOOK_US));
-        for peer in lost.into_iter().take(MAX_QUESTIONS) {
-            self.seek_route(now, peer);
-        }
-        for peer in slow.into_iter().take(MAX_QUESTIONS) {
-            if self.routes.may_ask(now, peer, CALM_US) {
-                self.ask_paths(peer, path_class::INTERACTIVE);
+        let mut left = MAX_QUESTIONS;
+        for peer in lost {
+            if left == 0 {
+                return;
             }
+            left = left.saturating_sub(self.ask_urgently(now, peer));
+        }
+        for (peer, class) in relayed {
+            if left == 0 {
+                return;
+            }
+            left -= usize::from(self.ask_paths(now, peer, class, CALM_US));
         }
     }
 
-    fn is_slow(&self, now: Now, peer: &PeerRef, via: &Via) -> bool {
+    /// Classes of a peer that may have a better way over several relays: a conversation that is slow, and bulk and cheap traffic over any
+    /// relay, for whose room and price nothing but an answer speaks.
+    fn classes_to_improve(&self, now: Now, peer: &PeerRef, state: &Peer) -> impl Iterator<Item = Class> {
         let steady = self.sessions.info(peer).is_some_and(|info| now.since(info.established_us) >= STEADY_US);
-        let rtt = self
-            .peers
-            .get(peer)
-            .and_then(|state| state.paths.get(&via.key))
-            .and_then(|path| path.metrics.rtt.smoothed_us());
-        steady && !via.key.is_direct() && rtt.is_some_and(|rtt| rtt > SLOW_US)
+        let relayed = |class: Class| state.via_for(class).filter(|via| !via.key.is_direct());
+        let is_slow = |via: &Via| {
+            state.paths.get(&via.key).and_then(|path| path.metrics.rtt.smoothed_us()).is_some_and(|rtt| rtt > SLOW_US)
+        };
+        let slow = relayed(Class::Interactive).is_some_and(|via| is_slow(&via)).then_some(Class::Interactive);
+        let others = state.classes_used(now).filter(|class| *class != Class::Interactive && relayed(*class).is_some());
+        let all: Vec<Class> = slow.into_iter().chain(others).filter(|_| steady).collect();
+        all.into_iter()
     }
 
     /// A relay knows ways: opens circuits over those that are new.
-    pub(super) fn paths_answered(&mut self, now: Now, relay: NodeId, peer: PeerRef, paths: &[CandidatePath]) {
+    pub(super) fn paths_answered(
+        &mut self,
+        now: Now,
+        relay: NodeId,
+        peer: PeerRef,
+        class: u8,
+        paths: &[CandidatePath],
+    ) {
         let Some((link, _)) = self.links.get(&relay).and_then(super::links::RelayLink::up) else { return };
         let Some(state) = self.peers.get_mut(&peer) else { return };
         let mut open = Vec::new();
-        for path in paths {
+        for (at, path) in paths.iter().enumerate() {
             // Our own relay first and none twice, or it is not a path.
             let Some(hops) = Hops::new(&path.relays).filter(|hops| hops.first() == relay) else {
                 self.counters.rx_refused = self.counters.rx_refused.saturating_add(1);
@@ -173,7 +210,8 @@ impl Node {
             };
             let multi = state.paths.keys().filter(|key| is_multi(key)).count();
             let key = PathKey::Relay(hops);
-            if is_multi(&key) && multi < MAX_MULTI && !state.paths.contains_key(&key) && state.want(now, key) {
+            let limit = if at == 0 { MAX_BEST } else { MAX_MULTI };
+            if is_multi(&key) && multi < limit && !state.paths.contains_key(&key) && state.want(now, key) {
                 open.push(via_of(hops));
             }
             if let Some(known) = state.paths.get_mut(&key) {
@@ -181,8 +219,9 @@ impl Node {
                 known.price = u64::from(path.price).saturating_mul(8).saturating_add(path.relays.len() as u64);
             }
         }
+        let answered = Class::ALL.into_iter().find(|known| route_class(*known).code() == class);
         if !open.is_empty()
-            && let Some(asked) = self.routes.asked.get_mut(&peer)
+            && let Some(asked) = answered.and_then(|class| self.routes.asked.get_mut(&(peer, class)))
         {
             asked.fruitless = 0;
         }
@@ -195,7 +234,7 @@ impl Node {
     pub(super) fn takes_route(&self, peer: &PeerRef, key: &PathKey) -> bool {
         let known = self.peers.get(peer).map(|state| &state.paths);
         let multi = known.map_or(0, |paths| paths.keys().filter(|key| is_multi(key)).count());
-        !is_multi(key) || multi < 2 * MAX_MULTI || known.is_some_and(|paths| paths.contains_key(key))
+        !is_multi(key) || multi < 2 * MAX_BEST || known.is_some_and(|paths| paths.contains_key(key))
     }
 
     /// A circuit over several relays is gone: it is asked for again when it is needed, perhaps another way.
@@ -203,8 +242,8 @@ impl Node {
         self.peers.remove_path(&peer, key);
         let used = self.peers.get(&peer).is_some_and(|state| now.since(state.last_traffic_us) < ACTIVE_US);
         let urgent = used && self.peers.get(&peer).is_some_and(|state| state.primary().is_none());
-        if urgent && self.routes.may_ask(now, peer, URGENT_US) {
-            self.ask_paths(peer, path_class::INTERACTIVE);
+        if urgent {
+            self.ask_urgently(now, peer);
         }
     }
 
@@ -250,7 +289,7 @@ impl Node {
     ) -> Result<TraceStarted, CommandError> {
         known(self.network(network)?, node)?;
         let peer = PeerRef { network: *network, node: *node };
-        let via = self.peers.get(&peer).and_then(super::peer::Peer::primary);
+        let via = self.peers.get(&peer).and_then(Peer::primary);
         let via = via.ok_or_else(|| CommandError::new(ErrorKind::Offline, "there is no path to this member yet"))?;
         let path = PathInfo::of(via.key, via.to);
         let (PathKey::Relay(hops), Some((label, epoch))) = (via.key, via.label) else {
@@ -329,6 +368,15 @@ impl Node {
             (Some(relay), [0, 1, ..]) => relay.handle_stun(now, from, datagram),
             _ => false,
         }
+    }
+}
+
+/// The class as relays know it.
+const fn route_class(class: Class) -> route::Class {
+    match class {
+        Class::Interactive => route::Class::Interactive,
+        Class::Bulk => route::Class::Bulk,
+        Class::Cheap => route::Class::Cheap,
     }
 }
 

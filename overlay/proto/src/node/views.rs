@@ -286,6 +286,8 @@ pub struct PathReport {
     pub state: PathState,
     /// The control link of its first relay is down.
     pub link_lost: bool,
+    /// Bulk flows use it beside the path that was chosen for them.
+    pub shares_bulk: bool,
     /// The classes of traffic that take it, and why; empty: none.
     pub reasons: Vec<(Class, String)>,
     /// Smoothed round trip in microseconds.

@@ -190,6 +190,48 @@ impl<K: Copy + Ord> Chooser<K> {
     }
 }
 
+/// A path beside the chosen one that bulk flows may use as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Equal<K> {
+    /// Names it.
+    pub key: K,
+    /// Worth relative to the others, the larger the better.
+    pub weight: u64,
+    /// As good as the best.
+    pub is_near: bool,
+    /// Clearly worse: what uses it should leave.
+    pub is_far: bool,
+}
+
+/// All paths that work as the chosen one does (no worse standing, as many relays, measured), the best first; the chosen one among
+/// them. Empty when it does not work itself.
+pub fn equals<K: Copy + Ord>(class: Class, chosen: K, offers: &[Offer<K>]) -> Vec<Equal<K>> {
+    let Some(current) = offers.iter().find(|offer| offer.key == chosen && offer.standing == Standing::Good) else {
+        return Vec::new();
+    };
+    let alike = |offer: &&Offer<K>| {
+        let is_known = offer.rtt_us.is_some() || offer.key == chosen;
+        offer.standing == Standing::Good && offer.relays == current.relays && is_known
+    };
+    let goodput = offers.iter().filter(alike).filter_map(|offer| offer.goodput_bps).max();
+    let mut costs: Vec<(u64, K)> =
+        offers.iter().filter(alike).map(|offer| (cost(class, offer, goodput), offer.key)).collect();
+    costs.sort_unstable();
+    let least = costs.first().map_or(0, |(cost, _)| *cost);
+    let equal = |(cost, key): (u64, K)| Equal {
+        key,
+        weight: weight(cost),
+        is_near: cost <= margin(least, NEAR_PART, NEAR_US),
+        is_far: cost > margin(least, FAR_PART, FAR_US),
+    };
+    costs.into_iter().map(equal).collect()
+}
+
+/// What a path is worth in a draw: the cheaper the likelier.
+const fn weight(cost: u64) -> u64 {
+    SECOND_US * 1_000 / cost.saturating_add(MILLI_US)
+}
+
 /// What using a path costs, in microseconds; only differences mean something.
 fn cost<K>(class: Class, offer: &Offer<K>, best_goodput: Option<u64>) -> u64 {
     let rtt = offer.rtt_us.unwrap_or(0);
@@ -216,8 +258,7 @@ fn draw<'a, K: Copy + 'a>(
     cost: impl Fn(&Offer<K>) -> u64,
     rng: &mut dyn CryptoRng,
 ) -> Option<K> {
-    let weighted: Vec<(K, u64)> =
-        from.map(|offer| (offer.key, SECOND_US * 1_000 / cost(offer).saturating_add(MILLI_US))).collect();
+    let weighted: Vec<(K, u64)> = from.map(|offer| (offer.key, weight(cost(offer)))).collect();
     if let [(only, _)] = weighted.as_slice() {
         return Some(*only);
     }

@@ -197,6 +197,11 @@ impl World {
         self.configure(relay, |config| config.transit = transit);
     }
 
+    /// A relay asks this for a gigabyte.
+    pub fn price(&mut self, relay: Id, price: u32) {
+        self.configure(relay, |config| config.price = price);
+    }
+
     fn configure(&mut self, relay: Id, change: impl FnOnce(&mut RelayConfig)) {
         change(self.sims[relay].relay.as_mut().expect("a relay"));
         let (now, config) = (self.now, self.sims[relay].relay.clone());
@@ -803,13 +808,29 @@ impl World {
 }
 
 pub fn udp(source: IpAddr, dest: IpAddr, payload: &[u8]) -> Vec<u8> {
+    udp_from(source, dest, 4_000, payload)
+}
+
+/// With a source port of its own: another flow.
+pub fn udp_from(source: IpAddr, dest: IpAddr, port: u16, payload: &[u8]) -> Vec<u8> {
     let mut packet = Vec::new();
     let builder = match (source, dest) {
         (IpAddr::V4(source), IpAddr::V4(dest)) => PacketBuilder::ipv4(source.octets(), dest.octets(), 64),
         (IpAddr::V6(source), IpAddr::V6(dest)) => PacketBuilder::ipv6(source.octets(), dest.octets(), 64),
         _ => panic!("two families"),
     };
-    builder.udp(4_000, 5_000).write(&mut packet, payload).unwrap();
+    builder.udp(port, 5_000).write(&mut packet, payload).unwrap();
+    packet
+}
+
+/// An IPv4 packet with another DSCP.
+pub fn with_dscp(mut packet: Vec<u8>, dscp: u8) -> Vec<u8> {
+    packet[1] = dscp << 2;
+    packet[10..12].fill(0);
+    let words = packet[..20].chunks(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
+    let sum: u32 = words.sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    packet[10..12].copy_from_slice(&(!u16::try_from(folded).unwrap()).to_be_bytes());
     packet
 }
 

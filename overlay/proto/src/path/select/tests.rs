@@ -157,3 +157,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn as_good_as_the_chosen_one_is_what_works_alike_and_costs_nearly_the_same() {
+    let mut offers = [
+        offer(1, 1, 40),
+        offer(2, 1, 43),
+        offer(3, 1, 47),
+        offer(4, 1, 80),
+        offer(5, 2, 40),
+        offer(6, 1, 40),
+        offer(7, 1, 40),
+    ];
+    offers[5].standing = Standing::Dead;
+    offers[6].rtt_us = None;
+    let found = equals(Class::Interactive, 1, &offers);
+    let shown: Vec<(u8, bool, bool)> = found.iter().map(|equal| (equal.key, equal.is_near, equal.is_far)).collect();
+    assert_eq!(shown, [(1, true, false), (2, true, false), (3, false, false), (4, false, true)]);
+    assert!(found.is_sorted_by(|one, two| one.weight >= two.weight));
+    assert_eq!(equals(Class::Bulk, 6, &offers), [], "the chosen one does not work");
+    assert_eq!(equals(Class::Bulk, 9, &offers), []);
+}
