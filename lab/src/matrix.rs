@@ -130,10 +130,7 @@ impl Matrix {
         let node = Node::run(&self.lab, host, name, &spec)?;
         match self.homes.first() {
             None => {
-                // Named, not left to the configuration: its names may not be looked up yet a moment after the start.
-                let relays = self.names.iter().flat_map(|relay| ["--relay", relay.as_str()]);
-                let words: Vec<&str> = ["create-network", "matrix", "--as", name].into_iter().chain(relays).collect();
-                drop(node.json(&words)?);
+                drop(node.json(&["create-network", "matrix", "--as", name])?);
             }
             Some(first) => drop(join_as(&node, &first.node.invite()?, name)?),
         }

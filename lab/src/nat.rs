@@ -22,6 +22,8 @@ pub enum NatKind {
     EndpointIndependent,
     /// Masquerades TCP and drops every UDP datagram: strict company networks.
     UdpBlocked,
+    /// Masquerades, and lets UDP out to port 443 alone: networks that know HTTP/3 and nothing else.
+    Udp443Only,
 }
 
 impl NatKind {
@@ -37,7 +39,8 @@ impl NatKind {
                 mapping: Behaviour::AddressAndPortDependent,
                 filtering: Behaviour::AddressAndPortDependent,
             }),
-            Self::UdpBlocked => None,
+            // A probe asks at other ports.
+            Self::UdpBlocked | Self::Udp443Only => None,
         }
     }
 }
@@ -56,7 +59,7 @@ const MAPPINGS: u32 = 4096;
 pub fn script(kind: NatKind, wan: Ipv4Addr, hairpin: Option<Ipv4Addr>) -> String {
     let mut out = String::new();
     let (snat, learnt) = match kind {
-        NatKind::PortRestricted | NatKind::UdpBlocked => ("masquerade".to_owned(), None),
+        NatKind::PortRestricted | NatKind::UdpBlocked | NatKind::Udp443Only => ("masquerade".to_owned(), None),
         NatKind::Symmetric => ("masquerade random,fully-random".to_owned(), None),
         NatKind::AddressDependent | NatKind::EndpointIndependent => {
             let reuse = format!("meta l4proto 17 snat ip to {wan} : ip saddr . udp sport map @out");
@@ -72,7 +75,11 @@ pub fn script(kind: NatKind, wan: Ipv4Addr, hairpin: Option<Ipv4Addr>) -> String
     }
     let _ =
         write!(out, " chain post {{\n  type nat hook postrouting priority srcnat\n  oifname \"wan\" {snat}\n }}\n}}\n");
-    let udp = if kind == NatKind::UdpBlocked { "  meta l4proto 17 drop\n" } else { "" };
+    let udp = match kind {
+        NatKind::UdpBlocked => "  meta l4proto 17 drop\n",
+        NatKind::Udp443Only => "  iifname \"lan0\" udp dport != 443 drop\n",
+        NatKind::PortRestricted | NatKind::Symmetric | NatKind::AddressDependent | NatKind::EndpointIndependent => "",
+    };
     let _ = write!(
         out,
         "table inet filter {{

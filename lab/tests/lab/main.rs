@@ -12,6 +12,7 @@ mod crash;
 mod failover;
 mod flood;
 mod machine;
+mod mesh;
 mod mtu;
 mod nat_matrix;
 mod nat_special;

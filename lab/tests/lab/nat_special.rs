@@ -123,6 +123,59 @@ fn homes_without_udp_are_connected_over_tcp_443_on_one_side_and_on_both() {
 }
 
 #[test]
+fn a_home_whose_udp_gets_out_to_port_443_alone_is_carried_by_quic_there() {
+    let mut matrix = Matrix::build().unwrap();
+    let open = matrix.add("open", "EIM/APDF", Some(NatKind::PortRestricted)).unwrap();
+    let web = matrix.add("web", "UDP 443 only", Some(NatKind::Udp443Only)).unwrap();
+    attached(&matrix.homes[web].node, 20_000).unwrap();
+    relayed("UDP to port 443 alone", &matrix, web, open);
+    let check = matrix.homes[web].node.json(&["netcheck"]).unwrap();
+    assert_eq!(check.pointer("/udp"), Some(&true.into()), "{check}");
+    for relay in check.pointer("/relays").and_then(|relays| relays.as_array()).unwrap() {
+        assert_eq!(text_at(relay, "/carrier").unwrap(), "quic", "{check}");
+        let address: std::net::SocketAddr = text_at(relay, "/address").unwrap().parse().unwrap();
+        assert_eq!(address.port(), 443, "{check}");
+    }
+    // Packets go there too, not only the control link.
+    assert_eq!(text_at(&matrix.homes[web].node.json(&["peers"]).unwrap(), "/peers/0/path/kind").unwrap(), "relay");
+    let status = matrix.homes[web].node.json(&["status"]).unwrap();
+    let relays = status.pointer("/relays").and_then(|relays| relays.as_array()).unwrap();
+    assert!(relays.iter().all(|relay| relay.pointer("/bound") == Some(&true.into())), "{status}");
+}
+
+#[test]
+fn netcheck_measures_what_there_is_and_every_figure_has_a_value() {
+    let mut matrix = Matrix::build().unwrap();
+    let nat = matrix.lab.nat_box("nat-both", NatKind::PortRestricted, Family::Dual, PLAIN).unwrap();
+    let host = matrix.lab.home_host("both", &nat, PLAIN).unwrap();
+    let home = matrix.join(&host, "both", "dual stack", Some(nat)).unwrap();
+    let node = &matrix.homes[home].node;
+    attached(node, 20_000).unwrap();
+    let check = node.json(&["netcheck"]).unwrap();
+    let text = |pointer: &str| text_at(&check, pointer).unwrap();
+    let number = |pointer: &str| check.pointer(pointer).and_then(serde_json::Value::as_i64);
+    assert_eq!(check.pointer("/udp"), Some(&true.into()), "{check}");
+    assert_eq!(
+        (text("/mapping"), text("/filtering")),
+        ("endpoint_independent".into(), "address_and_port_dependent".into())
+    );
+    assert_eq!(text("/ipv6/filtering"), "address_and_port_dependent", "a stateful firewall: {check}");
+    assert_eq!(check.pointer("/hairpin"), Some(&false.into()), "{check}");
+    assert_eq!(number("/mtu_bytes"), Some(1_500), "{check}");
+    // One machine, one clock: what is left is half the difference between the way there and back.
+    assert!(number("/clock_skew_ms").is_some_and(|skew| skew.abs() <= 500), "{check}");
+    assert!(number("/age_s").is_some_and(|age| age <= 15), "{check}");
+    for relay in check.pointer("/relays").and_then(|relays| relays.as_array()).unwrap() {
+        assert!(relay.pointer("/rtt_ms").is_some_and(serde_json::Value::is_number), "{check}");
+        assert_eq!(relay.pointer("/mtu_bytes"), Some(&1_500.into()), "{check}");
+    }
+    // Where less passes, less is found: the cable of the box carries 1,400 bytes from now on.
+    matrix.lab.set_mtu("nat-both", 1_400).unwrap();
+    let fresh = |node: &netflow_lab::node::Node| node.json(&["netcheck"]).unwrap().pointer("/mtu_bytes").cloned();
+    wait::until("netcheck finds the smaller size", 60_000, || fresh(node) == Some(1_400.into())).unwrap();
+}
+
+#[test]
 fn a_box_that_reboots_costs_its_home_a_moment_and_the_path_becomes_direct_again() {
     let mut matrix = Matrix::build().unwrap();
     let one = matrix.add("one", "EIM/APDF", Some(NatKind::PortRestricted)).unwrap();

@@ -62,6 +62,7 @@ struct Sizing {
 #[derive(Debug, Default)]
 pub(crate) struct Survey {
     relays: BTreeMap<NodeId, Surveyed>,
+    started_us: Option<u64>,
 }
 
 impl Survey {
@@ -74,6 +75,7 @@ impl Survey {
         out: &mut Vec<Ask>,
     ) {
         self.relays.clear();
+        self.started_us = Some(now.mono_us);
         for (relay, to) in relays.take(MAX_RELAYS) {
             let id = rng.next_u64();
             out.push(Ask::Time { relay, id });
@@ -81,6 +83,11 @@ impl Survey {
             self.relays.insert(relay, Surveyed { asked: Some((id, now.mono_us)), skew_ms: None, size });
         }
         self.timeout(now, rng, out);
+    }
+
+    /// When the relays were asked last.
+    pub(crate) const fn started_us(&self) -> Option<u64> {
+        self.started_us
     }
 
     /// A relay says what its clock shows. `ours_ms`: what our own showed at a moment of the monotonic clock. The answer was written

@@ -25,20 +25,19 @@ const SECOND_PORT: u16 = 443;
 /// Relays asked in a round. Two tell the mapping class; a third is there for the day one of them is ill.
 const MAX_ASKED: usize = 3;
 
-/// What was measured so lately is not measured again: somebody who asks twice in a row sees the same.
-const FRESH_US: u64 = 5 * SECOND_US;
+/// What somebody asked for so lately is not measured again: who asks twice in a row sees the same. Longer than any measurement takes.
+const FRESH_US: u64 = 15 * SECOND_US;
 
 impl Node {
     /// Measures again what the NAT does, and what the relays' clocks show and which packets reach them. [`Node::nat_report`] shows the
     /// result when [`NatReport::is_measuring`] ends, some six seconds later. `false`: there is no relay to ask, or all is fresh.
     pub fn measure_nat(&mut self, now: Now) -> bool {
-        let classifier = &self.direct.classifier;
-        if classifier.is_measuring() && self.direct.survey.due_us().is_some() {
-            return true;
+        let begun_us = self.direct.survey.started_us();
+        let is_measuring = self.direct.classifier.is_measuring() || self.direct.survey.due_us().is_some();
+        if begun_us.is_some_and(|at_us| now.since(at_us) < FRESH_US) {
+            return is_measuring;
         }
-        let fresh = classifier.measured_us.is_some_and(|at_us| now.since(at_us) < FRESH_US);
-        if self.servers().is_empty() || (fresh && !classifier.is_measuring() && self.direct.survey.skew_ms().is_some())
-        {
+        if self.servers().is_empty() {
             return false;
         }
         if !self.direct.classifier.is_measuring() {
