@@ -181,7 +181,8 @@ impl Lab {
         for (from, to) in [(a, b), (b, a)] {
             let (ns, device) = &self.link(&from.name)?.far;
             let to = to.v4.with_context(|| format!("{} has no IPv4 address", to.name))?;
-            let table = format!("netdev nfl_cut_{device}");
+            // One for each pair: a host may be kept apart from many.
+            let table = format!("netdev nfl_cut_{device}_{}", to.octets().map(|octet| octet.to_string()).join("_"));
             let mut script = format!("add table {table}\ndelete table {table}\n");
             if cut {
                 script += &format!(
