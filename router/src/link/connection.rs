@@ -3,11 +3,11 @@
 use netflow_overlay::node::{Carrier, LinkId};
 use netflow_sys::udp::canonical;
 use netflow_wire::NodeId;
-use quinn::{Connection, RecvStream, SendStream, VarInt};
+use quinn::{Connection, ReadExactError, RecvStream, SendStream, VarInt};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::handle::{Channel, Handle, Order, SEND_QUEUE};
+use super::handle::{Channel, Handle, Order};
 use super::{LinkEvent, MAX_MESSAGE, NO_ANSWER, SILENCE};
 
 /// One link, from its first stream to its end.
@@ -22,8 +22,7 @@ pub(super) struct Link {
 impl Link {
     /// Announces the link and serves it until it ends.
     pub(super) async fn run(self, send: SendStream, receive: RecvStream) {
-        let (queue, queued) = mpsc::channel(SEND_QUEUE);
-        let handle = Handle { queue, channel: Channel::Quic(self.connection.clone()) };
+        let (handle, queued) = Handle::new(Channel::Quic(self.connection.clone()));
         let remote = canonical(self.connection.remote_address());
         let (link, peer, outgoing) = (self.id, self.peer, self.outgoing);
         let up = LinkEvent::Up { link, peer, remote, outgoing, carrier: Carrier::Quic, handle };
@@ -39,18 +38,23 @@ impl Link {
         let _ = self.events.send(LinkEvent::Down { link: self.id, reason }).await;
     }
 
+    /// Why reading ended: what the connection says, where it is known; "connection lost" alone helps nobody.
+    fn why(&self, error: &ReadExactError) -> String {
+        self.connection.close_reason().map_or_else(|| error.to_string(), |reason| format!("{error}: {reason}"))
+    }
+
     async fn read(&self, mut stream: RecvStream) -> String {
         loop {
             let mut head = [0; 4];
             if let Err(error) = stream.read_exact(&mut head).await {
-                return error.to_string();
+                return self.why(&error);
             }
             let Some(len) = usize::try_from(u32::from_le_bytes(head)).ok().filter(|len| *len <= MAX_MESSAGE) else {
                 return "the peer announced a message over 64 KiB".to_owned();
             };
             let mut bytes = vec![0; len];
             if let Err(error) = stream.read_exact(&mut bytes).await {
-                return error.to_string();
+                return self.why(&error);
             }
             let remote = canonical(self.connection.remote_address());
             // Waiting here while the node is busy closes the flow-control window: the peer slows down, memory does not grow.
@@ -71,9 +75,9 @@ impl Link {
                         let _ = tokio::time::timeout(SILENCE, stream.stopped()).await;
                         return "closed here".to_owned();
                     };
-                    let (message, within) = match order {
-                        Order::Message(message) => (message, SILENCE),
-                        Order::Check { question, within } => (question, within),
+                    let (message, within, _room) = match order {
+                        Order::Message(message, room) => (message, SILENCE, Some(room)),
+                        Order::Check { question, within } => (question, within, None),
                     };
                     // The oldest unanswered message counts, and the strictest; once anything came back, the next one starts a new watch.
                     let (received, deadline) = (self.received(), Instant::now() + within);

@@ -5,19 +5,22 @@ use std::time::Duration;
 
 use netflow_overlay::node::Carrier;
 use quinn::{Connection, VarInt};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::MAX_MESSAGE;
 use super::stream::Shared;
 
-/// Messages waiting to be sent. A peer that lets 64 pile up does not read; at 64 KiB each the worst is 4 MiB for one link.
-pub(super) const SEND_QUEUE: usize = 64;
+/// Messages waiting to be sent. When a link comes up again, everything that was open on it is asked for at once: a message for each peer
+/// and network, of which there are a few thousand at most. A link that is closed because they did not fit would never come up.
+const SEND_QUEUE: usize = 4_096;
+/// Bytes of them: 64 of the largest. A peer that lets so much pile up does not read.
+const SEND_QUEUE_BYTES: usize = 64 * MAX_MESSAGE;
 
 /// What a link is asked to do.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// Send a control message.
-    Message(Vec<u8>),
+    /// Send a control message; it holds its bytes of the queue until then.
+    Message(Vec<u8>, OwnedSemaphorePermit),
     /// Prove within this time that the other end is there: send `question`, and end the link when nothing at all came back.
     Check { question: Vec<u8>, within: Duration },
 }
@@ -31,14 +34,23 @@ pub(super) enum Channel {
 /// Sends on a link and closes it.
 #[derive(Debug, Clone)]
 pub(crate) struct Handle {
-    pub(super) queue: mpsc::Sender<Order>,
-    pub(super) channel: Channel,
+    queue: mpsc::Sender<Order>,
+    room: Arc<Semaphore>,
+    channel: Channel,
 }
 
 impl Handle {
+    /// A link with an empty queue, and the end its writer takes from.
+    pub(super) fn new(channel: Channel) -> (Self, mpsc::Receiver<Order>) {
+        let (queue, queued) = mpsc::channel(SEND_QUEUE);
+        (Self { queue, room: Arc::new(Semaphore::new(SEND_QUEUE_BYTES)), channel }, queued)
+    }
+
     /// Queues a message. `false`: the queue is full or the link is gone; the caller closes it.
     pub(crate) fn send(&self, message: Vec<u8>) -> bool {
-        message.len() <= MAX_MESSAGE && self.queue.try_send(Order::Message(message)).is_ok()
+        let bytes = u32::try_from(message.len()).ok().filter(|_| message.len() <= MAX_MESSAGE);
+        let room = bytes.and_then(|bytes| Arc::clone(&self.room).try_acquire_many_owned(bytes).ok());
+        room.is_some_and(|room| self.queue.try_send(Order::Message(message, room)).is_ok())
     }
 
     /// Queues a frame. It may be lost, like a datagram: when the stream is behind, or when it does not carry frames.

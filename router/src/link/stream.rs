@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
-use super::handle::{Channel, Handle, Order, SEND_QUEUE};
+use super::handle::{Channel, Handle, Order};
 use super::{KEEPALIVE, LinkEvent, MAX_MESSAGE, NO_ANSWER, SILENCE};
 
 /// The longest a frame waits to be written. More is worth nothing to its packet and delays all that follow.
@@ -163,9 +163,8 @@ enum Heard {
 impl StreamLink {
     /// Announces the link and serves it until it ends.
     pub(super) async fn run(self, stream: impl AsyncRead + AsyncWrite + Send + 'static) {
-        let (queue, queued) = mpsc::channel(SEND_QUEUE);
         let shared = Arc::new(Shared::default());
-        let handle = Handle { queue, channel: Channel::Stream(Arc::clone(&shared)) };
+        let (handle, queued) = Handle::new(Channel::Stream(Arc::clone(&shared)));
         let (link, peer, remote, outgoing) = (self.id, self.peer, self.remote, self.outgoing);
         let up = LinkEvent::Up { link, peer, remote, outgoing, carrier: Carrier::Stream, handle };
         if self.events.send(up).await.is_err() {
@@ -251,7 +250,7 @@ impl StreamLink {
                 biased;
                 order = queued.recv() => match order {
                     None => return "closed here".to_owned(),
-                    Some(Order::Message(message)) => put(&mut batch, KIND_MESSAGE, &message),
+                    Some(Order::Message(message, _room)) => put(&mut batch, KIND_MESSAGE, &message),
                     Some(Order::Check { within, .. }) => shared.check(within),
                 },
                 Some(heard) = hearing.recv() => match heard {

@@ -94,6 +94,30 @@ async fn both_ends_learn_the_proven_key_and_messages_pass_both_ways() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn a_thousand_small_messages_at_once_do_not_close_a_link_and_a_pile_of_large_ones_does() {
+    let (mut client, mut server) = (end(&keys(), PqMode::Prefer, 0), end(&keys(), PqMode::Prefer, 8));
+    client.manager.dial(server.node, &[server.address]);
+    let (link, _) = client.up().await;
+    // What a relay is asked when its link comes up again: everything that was open, in one go, while nothing is written.
+    for number in 0..1_000_u32 {
+        client.manager.send(link, number.to_be_bytes().repeat(20));
+    }
+    server.up().await;
+    for number in 0..1_000_u32 {
+        let event = server.next().await;
+        assert!(
+            matches!(&event, LinkEvent::Message { bytes, .. } if bytes.starts_with(&number.to_be_bytes())),
+            "{event:?}"
+        );
+    }
+    for _ in 0..66 {
+        client.manager.send(link, vec![0; 65_536]);
+    }
+    let event = client.next().await;
+    assert!(matches!(&event, LinkEvent::Down { .. }), "4 MiB that nobody takes: {event:?}");
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn another_key_at_the_dialled_address_is_refused() {
     let (mut client, server) = (end(&keys(), PqMode::Prefer, 0), end(&keys(), PqMode::Prefer, 8));
     let expected = keys().node_id();
