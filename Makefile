@@ -5,7 +5,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 LAB := target/release/netflow-lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-unit test-lab test-slow bench-failover bench-flood demo lab measure fuzz sim sim-chain bench-exec localnet crash-chain bench-chain memory-chain clients-chain conformance contracts-check audit clean-lab size
+.PHONY: help setup build test test-unit test-lab test-slow bench-failover bench-flood demo lab measure fuzz sim sim-day sim-chain bench-exec localnet crash-chain bench-chain memory-chain clients-chain conformance contracts-check audit clean-lab size
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,9 +56,13 @@ fuzz: setup ## Fuzz every parser for SECONDS_EACH (default 60) on the stable com
 	@overlay/fuzz/run.sh $(or $(SECONDS_EACH),60)
 	@chain/fuzz/run.sh $(or $(SECONDS_EACH),60)
 
-sim: setup ## Nodes behind NATs in virtual time: SEEDS=n histories (default 500), SEED=n one again with a trace, NODES=n [MINUTES=60] one large world
+sim: setup ## Nodes behind NATs in virtual time: SEEDS=n [FIRST=0] histories (default 500), SEED=n one again with a trace, NODES=n [MINUTES=60] one large world
 	@$(CARGO) build --profile sim -p netflow-sim
-	@target/sim/netflow-sim $(if $(NODES),nodes $(NODES) $(MINUTES),$(if $(SEED),seed $(SEED),seeds $(or $(SEEDS),500)))
+	@target/sim/netflow-sim $(if $(NODES),nodes $(NODES) $(MINUTES),$(if $(SEED),seed $(SEED),seeds $(or $(SEEDS),500) $(FIRST)))
+
+sim-day: setup ## A network of MEMBERS (default 101) who never talk, for a simulated day: what each sends and receives, against its budget
+	@$(CARGO) build --profile sim -p netflow-sim
+	@target/sim/netflow-sim day $(MEMBERS)
 
 sim-chain: setup ## Whole chains in virtual time: SEEDS=n histories (default 500, from FIRST, default 1), SEED=n one again with what happens
 	@$(CARGO) build -q --workspace --bin netchain-sim

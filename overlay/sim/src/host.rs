@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
+use netflow_overlay::identity::Signatures;
 use netflow_overlay::node::{LocalInterface, NetworkPlan, Node, NodeConfig, RelayConfig};
 use netflow_overlay::session::PqMode;
 use netflow_overlay::{NetworkId, NodeId, NodeKeys, Now, PortId, RelayInfo, Tier};
@@ -137,8 +139,8 @@ impl Host {
         Now { mono_us: now_us, unix_s: unix_s.saturating_add_signed(self.skew_s) }
     }
 
-    /// Starts the program on what its disk holds.
-    pub fn start(&mut self, now_us: u64) {
+    /// Starts the program on what its disk holds. `signatures`: who says that the entries of logs are signed.
+    pub fn start(&mut self, now_us: u64, signatures: Arc<dyn Signatures>) {
         self.boot += 1;
         let config = NodeConfig {
             keys: keys(self.fixed.key_seed),
@@ -157,7 +159,7 @@ impl Host {
         let now = self.now(now_us);
         self.ports = BTreeMap::from([(PortId::MAIN, MAIN_PORT)]);
         self.by_port = BTreeMap::from([(MAIN_PORT, PortId::MAIN)]);
-        self.node = Some(Node::new(config, self.disk.read(), now, Box::new(rng)));
+        self.node = Some(Node::with_signatures(config, self.disk.read(), now, Box::new(rng), signatures));
         let interfaces = self.local_interfaces();
         if let Some(node) = &mut self.node {
             node.handle_port_open(now, PortId::MAIN, Ok(MAIN_PORT));

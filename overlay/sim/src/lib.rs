@@ -18,6 +18,7 @@
 
 pub mod disk;
 pub mod host;
+pub mod memo;
 pub mod model;
 pub mod nat;
 pub mod net;

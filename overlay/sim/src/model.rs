@@ -32,6 +32,12 @@ struct Side {
     unsteady: bool,
 }
 
+impl Side {
+    fn lets_all_in(&self) -> bool {
+        self.filtering == Filtering::EndpointIndependent
+    }
+}
+
 /// Could the two be direct, over the interfaces that are up now?
 #[must_use]
 pub fn direct(world: &World, a: HostId, b: HostId) -> Direct {
@@ -82,6 +88,9 @@ fn over_v4(world: &World, a: HostId, b: HostId) -> Direct {
         (true, false) => one_hard(&x),
         (false, true) => one_hard(&y),
         (false, false) if x.foreseeable || y.foreseeable => Direct::May,
+        // A box that lets everybody in answers from another port than the one it was reached at; where the other side lets that in, and
+        // the port stays the same for an address, the two find each other.
+        (false, false) if x.lets_all_in() || y.lets_all_in() => Direct::May,
         (false, false) => Direct::Never,
     };
     if x.unsteady || y.unsteady { best.min(Direct::May) } else { best }

@@ -150,13 +150,13 @@ impl NatBox {
         }
         let kind = self.kind;
         let mapped = self.by_port.get_mut(&port)?;
-        let mut alive = mapped.flows.iter_mut().filter(|(_, flow)| lives(&kind, now_us, flow));
-        let by = match kind.filtering {
-            Filtering::EndpointIndependent => alive.next(),
-            Filtering::AddressDependent => alive.find(|(remote, _)| remote.ip() == from.ip()),
-            Filtering::AddressAndPortDependent => alive.find(|(remote, _)| **remote == from),
+        let alive = |flow: &&mut Flow| lives(&kind, now_us, flow);
+        let of_address = SocketAddr::new(from.ip(), 0)..=SocketAddr::new(from.ip(), u16::MAX);
+        let flow = match kind.filtering {
+            Filtering::EndpointIndependent => mapped.flows.values_mut().find(alive)?,
+            Filtering::AddressDependent => mapped.flows.range_mut(of_address).map(|(_, flow)| flow).find(alive)?,
+            Filtering::AddressAndPortDependent => mapped.flows.get_mut(&from).filter(alive)?,
         };
-        let (_, flow) = by?;
         if kind.refreshed_by_inbound {
             flow.last_us = now_us;
         }

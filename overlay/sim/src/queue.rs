@@ -1,45 +1,20 @@
 //! What happens when: one heap for the whole world. Things of one moment happen in the order they were put in, so that a
 //! seed runs the same way every time.
 
-use std::cmp::Ordering;
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-struct Entry<T> {
-    at_us: u64,
-    order: u64,
-    what: T,
-}
-
-impl<T> PartialEq for Entry<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl<T> Eq for Entry<T> {}
-
-impl<T> PartialOrd for Entry<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<T> Ord for Entry<T> {
-    /// The heap gives the greatest first: the earliest is the greatest.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at_us, other.order).cmp(&(self.at_us, self.order))
-    }
-}
-
-/// Things to come.
+/// Things to come. The heap moves times and places only; the things themselves stay where they are.
 pub struct Queue<T> {
-    heap: BinaryHeap<Entry<T>>,
+    heap: BinaryHeap<Reverse<(u64, u64, usize)>>,
+    things: Vec<Option<T>>,
+    free: Vec<usize>,
     order: u64,
 }
 
 impl<T> Default for Queue<T> {
     fn default() -> Self {
-        Self { heap: BinaryHeap::new(), order: 0 }
+        Self { heap: BinaryHeap::new(), things: Vec::new(), free: Vec::new(), order: 0 }
     }
 }
 
@@ -47,15 +22,23 @@ impl<T> Queue<T> {
     /// Puts something in for a time in virtual microseconds.
     pub fn put(&mut self, at_us: u64, what: T) {
         self.order += 1;
-        self.heap.push(Entry { at_us, order: self.order, what });
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.things.push(None);
+            self.things.len() - 1
+        });
+        self.things[place] = Some(what);
+        self.heap.push(Reverse((at_us, self.order, place)));
     }
 
     /// Takes the next thing, if it happens up to `until_us`.
     pub fn take(&mut self, until_us: u64) -> Option<(u64, T)> {
-        if self.heap.peek()?.at_us > until_us {
+        let Reverse((at_us, ..)) = *self.heap.peek()?;
+        if at_us > until_us {
             return None;
         }
-        self.heap.pop().map(|entry| (entry.at_us, entry.what))
+        let Reverse((_, _, place)) = self.heap.pop()?;
+        self.free.push(place);
+        self.things[place].take().map(|what| (at_us, what))
     }
 
     /// Things waiting.

@@ -87,6 +87,8 @@ pub struct Report {
     pub links: u64,
     /// Programs killed.
     pub kills: u64,
+    /// Paths changed for the better only.
+    pub switches: u64,
     /// Packets given to nodes.
     pub said: u64,
     /// Packets that came out.
@@ -154,6 +156,7 @@ impl Report {
         self.blocked += other.blocked;
         self.links += other.links;
         self.kills += other.kills;
+        self.switches += other.switches;
         self.said += other.said;
         self.heard += other.heard;
         self.too_big_answers += other.too_big_answers;
@@ -173,8 +176,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "events {}, datagrams {}, links {}, kills {}",
-            self.events, self.datagrams, self.links, self.kills
+            "events {}, datagrams {}, links {}, kills {}, voluntary changes of path {}",
+            self.events, self.datagrams, self.links, self.kills, self.switches
         )?;
         writeln!(
             f,

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use netflow_sim::nat::{Filtering, Mapping, NatKind, Ports};
-use netflow_sim::scenario::{PLAIN, SECOND};
+use netflow_sim::scenario::{FINE, Fault, Member, PLAIN, Plug, Private, SECOND};
 use netflow_sim::{Report, Scenario, World};
 
 fn env(name: &str) -> Option<u64> {
@@ -81,8 +81,7 @@ fn any_seed_keeps_every_promise_part_4() {
 /// None, endpoint-independent all over, the usual home router, the box nobody can foresee.
 fn kinds() -> [(&'static str, Option<NatKind>); 4] {
     let full = NatKind { filtering: Filtering::EndpointIndependent, ..PLAIN };
-    let random = NatKind { mapping: Mapping::AddressAndPortDependent, ports: Ports::Random, ..PLAIN };
-    [("none", None), ("EIM/EIF", Some(full)), ("EIM/APDF", Some(PLAIN)), ("random APDM", Some(random))]
+    [("none", None), ("EIM/EIF", Some(full)), ("EIM/APDF", Some(PLAIN)), ("random APDM", Some(random()))]
 }
 
 #[test]
@@ -101,6 +100,48 @@ fn every_cell_of_the_nat_matrix_connects_and_all_that_can_be_direct_are_within_t
             assert!(report.slowest_direct_us <= 30 * SECOND, "{a} x {b}: {report}");
         }
     }
+}
+
+fn random() -> NatKind {
+    NatKind { mapping: Mapping::AddressAndPortDependent, ports: Ports::Random, ..PLAIN }
+}
+
+#[test]
+fn two_members_that_share_no_relay_talk_over_three_of_the_mesh() {
+    let report = World::new(Scenario::over_the_mesh(240 * SECOND), false).run().unwrap_or_else(|what| panic!("{what}"));
+    assert_eq!((report.pairs, report.must, report.may), (2, 0, 0), "both directions, and no direct path is possible");
+}
+
+#[test]
+fn members_behind_random_boxes_talk_through_a_willing_third_when_there_is_no_other_relay() {
+    let mut scenario = Scenario::pair(Some(random()), Some(random()), 240 * SECOND);
+    scenario.members.push(Member { plugs: vec![Plug::Public], v6_only: false, skew_s: 0, place: FINE });
+    scenario.networks[0] = Private { members: vec![0, 1, 2], relays: Vec::new(), willing: Some(2) };
+    scenario.joins.push((0, 2, 4 * SECOND));
+    let report = World::new(scenario, false).run().unwrap_or_else(|what| panic!("{what}"));
+    assert_eq!(report.pairs, 6);
+}
+
+/// The choice itself is tested in `overlay/proto/src/path/select/tests.rs`; this is all of it together, retries and renewals included.
+#[test]
+fn a_line_that_loses_three_percent_keeps_its_path_for_an_hour() {
+    let mut scenario = Scenario::pair(Some(PLAIN), Some(PLAIN), 3_600 * SECOND);
+    for site in &mut scenario.sites {
+        site.place.loss_ppm = 30_000;
+    }
+    let report = World::new(scenario, false).run().unwrap_or_else(|what| panic!("{what}"));
+    println!("{report}");
+    // Three classes at each of two ends: from the first relay to the direct path, and one mistake at one end.
+    assert!(report.switches <= 9, "{} voluntary changes in an hour", report.switches);
+}
+
+#[test]
+fn whoever_was_to_die_at_his_next_write_lives_once_the_world_is_whole() {
+    let mut scenario = Scenario::pair(Some(PLAIN), Some(PLAIN), 120 * SECOND);
+    scenario.joins = vec![(0, 1, scenario.heal_us + 5 * SECOND)];
+    scenario.faults = vec![(scenario.heal_us - SECOND, Fault::KillAtWrite { host: 1, writes: 1, down_us: SECOND })];
+    let report = World::new(scenario, false).run().unwrap_or_else(|what| panic!("{what}"));
+    assert_eq!(report.kills, 0);
 }
 
 #[test]

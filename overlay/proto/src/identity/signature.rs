@@ -7,6 +7,28 @@ use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 #[error("signature does not verify")]
 pub struct SignatureError;
 
+/// Who says that a signature holds.
+///
+/// One implementation checks it, [`Strict`], and every program uses that one. It is a seam because the answer is a pure function of its
+/// arguments: a simulator whose thousand nodes all get the same entries may remember what held instead of checking it a thousand times.
+pub trait Signatures: Send + Sync {
+    /// As [`verify`].
+    ///
+    /// # Errors
+    /// [`SignatureError`] for every reason alike.
+    fn verify(&self, key: &[u8; 32], domain: &str, message: &[u8], signature: &[u8; 64]) -> Result<(), SignatureError>;
+}
+
+/// Checks every signature.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Strict;
+
+impl Signatures for Strict {
+    fn verify(&self, key: &[u8; 32], domain: &str, message: &[u8], signature: &[u8; 64]) -> Result<(), SignatureError> {
+        verify(key, domain, message, signature)
+    }
+}
+
 /// Signs `domain | message`. Domains end where the message begins, so every domain of this project is a fixed text and no prefix of another.
 pub fn sign(key: &SigningKey, domain: &str, message: &[u8]) -> [u8; 64] {
     key.sign(&joined(domain, message)).to_bytes()

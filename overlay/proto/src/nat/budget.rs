@@ -9,11 +9,17 @@ use std::net::SocketAddr;
 use crate::endpoint::PortId;
 use crate::time::{Now, SECOND_US};
 
-/// Entries alive at a time because of punching. The design's limit is 300; the difference is what the node has without
-/// punching: relays, STUN, links in use.
-pub(crate) const MAX_ENTRIES: usize = 290;
+/// Entries alive at a time because of peers: what punching has made, and links to them. The design's limit is 300; the difference is for
+/// relays and STUN, and for [`MAX_AFTER_START`].
+pub(crate) const MAX_ENTRIES: usize = 280;
 /// Of them a search takes these; the last ten are left to the bursts of other peers, which would get none for four minutes.
-pub(crate) const MAX_SEARCHED: usize = 280;
+pub(crate) const MAX_SEARCHED: usize = 270;
+/// After a start the NAT may hold as many as [`MAX_ENTRIES`] of the run before: so few more, until those are forgotten, are within 300. Enough
+/// for the bursts to ten peers; what a burst lacks it makes up for in the next attempt.
+const MAX_AFTER_START: usize = 20;
+/// A hub whose links fill the budget may still punch this many at a time: links are traffic somebody wants, and no more of them
+/// would ever come to be without.
+const MIN_PUNCHED: usize = 32;
 /// How long an entry is counted after its last packet. Linux forgets an unanswered UDP flow after 30 s
 /// (`nf_conntrack_udp_timeout`); two more, because its clock starts when the packet gets there.
 pub(crate) const ENTRY_LIFE_US: u64 = 32 * SECOND_US;
@@ -27,13 +33,15 @@ pub(crate) const PATH_LIFE_US: u64 = 122 * SECOND_US;
 pub(crate) struct Budget {
     expiry: BTreeMap<(PortId, SocketAddr), u64>,
     order: BTreeSet<(u64, PortId, SocketAddr)>,
+    /// Direct links there are: each is an entry, whether it carries anything just now or not.
+    links: usize,
     /// No search takes any until then.
     held_until_us: Option<u64>,
 }
 
 impl Budget {
     /// The node has been running before, perhaps a moment ago and in the middle of a search: nobody knows what that left in the NAT,
-    /// so no search takes any until it is forgotten.
+    /// so no search takes any, and bursts few, until it is forgotten.
     pub(crate) fn hold(&mut self, now: Now) {
         self.held_until_us = Some(now.after(ENTRY_LIFE_US));
     }
@@ -41,54 +49,62 @@ impl Budget {
     /// May a datagram go from this port to that address now? It is counted when it may.
     pub(crate) fn take(&mut self, now: Now, port: PortId, to: SocketAddr) -> bool {
         self.expire(now);
-        let known = self.expiry.get(&(port, to)).copied();
-        if known.is_none() && self.expiry.len() >= MAX_ENTRIES {
+        let has_room = match self.is_held(now) {
+            true => self.expiry.len() < MAX_AFTER_START,
+            false => self.entries() < MAX_ENTRIES || self.expiry.len() < MIN_PUNCHED,
+        };
+        if !has_room && !self.expiry.contains_key(&(port, to)) {
             return false;
         }
-        if let Some(until) = known {
-            self.order.remove(&(until, port, to));
-        }
-        // What was a path is remembered for longer, and one packet more does not shorten that.
-        let until = now.after(ENTRY_LIFE_US).max(known.unwrap_or(0));
-        self.expiry.insert((port, to), until);
-        self.order.insert((until, port, to));
+        self.note(now.after(ENTRY_LIFE_US), port, to);
         true
     }
 
-    /// How many more there may be now for a search.
-    pub(crate) fn free(&mut self, now: Now) -> usize {
-        self.expire(now);
-        if self.held_until_us.is_some_and(|until| now.mono_us < until) {
-            return 0;
-        }
-        MAX_SEARCHED.saturating_sub(self.expiry.len())
+    /// How many direct links there are now. One of 32 s or less is counted among what punching made as well: rather too many than too few.
+    pub(crate) const fn set_links(&mut self, links: usize) {
+        self.links = links;
     }
 
-    /// When there is more for a search: the oldest entry is forgotten, and nothing holds it.
-    pub(crate) fn next_free_us(&self) -> Option<u64> {
-        self.order.first().map(|(until, ..)| *until).max(self.held_until_us)
-    }
-
-    /// It carries a path now: an entry of a link in use, not of punching. Whoever forgets the path says so by [`Budget::linger`].
-    pub(crate) fn release(&mut self, port: PortId, to: SocketAddr) {
-        if let Some(until) = self.expiry.remove(&(port, to)) {
-            self.order.remove(&(until, port, to));
-        }
-    }
-
-    /// A path was forgotten whose last packet, in either direction, passed at `last_us`: the NAT does not know that. Its entry counts
+    /// A path is no more whose last packet, in either direction, passed at `last_us`: the NAT does not know that. Its entry counts
     /// until the NAT forgets it by itself, also where that is more than the budget has: then there is none for anything else.
     pub(crate) fn linger(&mut self, now: Now, port: PortId, to: SocketAddr, last_us: u64) {
+        self.expire(now);
         let until = last_us.saturating_add(PATH_LIFE_US);
+        if until > now.mono_us {
+            self.note(until, port, to);
+        }
+    }
+
+    /// Counts an entry until then. What was a path is remembered for longer, and one packet more does not shorten that.
+    fn note(&mut self, until_us: u64, port: PortId, to: SocketAddr) {
         let known = self.expiry.get(&(port, to)).copied();
-        if until <= now.mono_us || known.is_some_and(|known| known >= until) {
+        if known.is_some_and(|known| known >= until_us) {
             return;
         }
         if let Some(known) = known {
             self.order.remove(&(known, port, to));
         }
-        self.expiry.insert((port, to), until);
-        self.order.insert((until, port, to));
+        self.expiry.insert((port, to), until_us);
+        self.order.insert((until_us, port, to));
+    }
+
+    fn entries(&self) -> usize {
+        self.expiry.len().saturating_add(self.links)
+    }
+
+    fn is_held(&self, now: Now) -> bool {
+        self.held_until_us.is_some_and(|until| now.mono_us < until)
+    }
+
+    /// How many more there may be now for a search.
+    pub(crate) fn free(&mut self, now: Now) -> usize {
+        self.expire(now);
+        if self.is_held(now) { 0 } else { MAX_SEARCHED.saturating_sub(self.entries()) }
+    }
+
+    /// When there is more for a search: the oldest entry is forgotten, and nothing holds it.
+    pub(crate) fn next_free_us(&self) -> Option<u64> {
+        self.order.first().map(|(until, ..)| *until).max(self.held_until_us)
     }
 
     fn expire(&mut self, now: Now) {
@@ -142,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_in_use_is_renewed_and_a_link_in_use_leaves_the_budget() {
+    fn an_entry_in_use_is_renewed_and_links_count_as_long_as_they_live_and_two_minutes_longer() {
         let mut budget = Budget::default();
         let to = |port: u16| SocketAddr::from(([203, 0, 113, 9], port));
         for port in 0..u16::try_from(MAX_ENTRIES).unwrap() {
@@ -150,11 +166,27 @@ mod tests {
         }
         assert!(!budget.take(at(1), PortId::MAIN, to(60_000)));
         assert!(budget.take(at(1), PortId::MAIN, to(7)), "known pairs cost nothing");
-        budget.release(PortId::MAIN, to(7));
-        assert!(budget.take(at(2), PortId::MAIN, to(60_000)));
-        assert_eq!(budget.free(at(3)), 0);
+        assert_eq!(budget.free(at(2)), 0);
         assert_eq!(budget.next_free_us(), Some(ENTRY_LIFE_US));
-        assert_eq!(budget.free(at(ENTRY_LIFE_US)), MAX_SEARCHED - 1);
+        budget.set_links(100);
+        assert_eq!(budget.free(at(ENTRY_LIFE_US)), MAX_SEARCHED - 100 - 1, "the renewed one lives on");
+        let later = at(2 * ENTRY_LIFE_US);
+        budget.linger(later, PortId::MAIN, to(50_000), later.mono_us);
+        budget.set_links(99);
+        assert_eq!(budget.free(later), MAX_SEARCHED - 99 - 1);
+    }
+
+    #[test]
+    fn a_hub_full_of_links_still_punches_a_few_and_a_node_just_started_hardly_more() {
+        let to = |port: u16| SocketAddr::from(([203, 0, 113, 9], port));
+        let taken = |budget: &mut Budget| (0..500).filter(|port| budget.take(at(0), PortId::MAIN, to(*port))).count();
+        let mut hub = Budget::default();
+        hub.set_links(1_000);
+        assert_eq!((taken(&mut hub), hub.free(at(0))), (MIN_PUNCHED, 0));
+        let mut fresh = Budget::default();
+        fresh.hold(at(0));
+        assert_eq!((taken(&mut fresh), fresh.free(at(0))), (MAX_AFTER_START, 0));
+        const { assert!(MAX_ENTRIES + MAX_AFTER_START <= 300) };
     }
 
     /// Paths that come and go: each was paid for by a probe, carried packets for a second, and was pushed out by the next one. The NAT is
@@ -168,7 +200,6 @@ mod tests {
             let now_us = u64::from(number) * 50_000;
             let to = SocketAddr::from(([203, 0, 113, 9], u16::try_from(number).unwrap()));
             if budget.take(at(now_us), PortId::MAIN, to) {
-                budget.release(PortId::MAIN, to);
                 budget.linger(at(now_us + SECOND_US), PortId::MAIN, to, now_us + SECOND_US);
                 flows.push(now_us + SECOND_US);
             }

@@ -30,6 +30,8 @@ const PERIOD_US: u64 = 1_800 * SECOND_US;
 /// Shortest time between two rounds, whatever changes; and before one, for several changes come together: a link, its bind.
 const MIN_GAP_US: u64 = 5 * SECOND_US;
 const SETTLE_US: u64 = 150 * MILLI_US;
+/// The same where all that changed is a port of a box that keeps ports otherwise.
+const RARE_GAP_US: u64 = 600 * SECOND_US;
 
 #[derive(Debug)]
 struct Query {
@@ -120,6 +122,13 @@ impl Classifier {
         let soonest = self.last_us.map_or(0, |last| last.saturating_add(MIN_GAP_US)).max(now.after(SETTLE_US));
         self.next_us = Some(self.next_us.map_or(soonest, |next| next.min(soonest)));
         self.full = true;
+    }
+
+    /// The box forgot a mapping and gave another port of the same address. Carriers' boxes do so every minute, for ever, and are the same boxes
+    /// as before: measuring them again each time would be most of what an idle node sends.
+    pub(crate) fn wake_rarely(&mut self, now: Now) {
+        let soonest = self.last_us.map_or(0, |last| last.saturating_add(RARE_GAP_US)).max(now.after(SETTLE_US));
+        self.next_us = Some(self.next_us.map_or(soonest, |next| next.min(soonest)));
     }
 
     /// Is [`Classifier::start`] to be called now?

@@ -43,6 +43,11 @@ impl Ports {
         Some(PortId(next))
     }
 
+    /// None is open or being opened.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
     /// How many more may be opened.
     pub(crate) fn room(&self) -> usize {
         MAX_PORTS.saturating_sub(self.open.len())

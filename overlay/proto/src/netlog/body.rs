@@ -10,7 +10,7 @@ use netflow_wire::{InviteId, NodeId, RelayInfo};
 use super::entry::EntryHash;
 use super::limits::{MAX_ENTRY_LEN, MAX_NAME_LEN, MAX_RELAYS, MAX_TAG_LEN, MAX_TAGS};
 use crate::cbor::{self, Enc, EncError};
-use crate::identity::{RecordError, SignedRecord};
+use crate::identity::{RecordError, Signatures, SignedRecord};
 use crate::policy::Policy;
 
 /// The first entry of the owner's chain.
@@ -155,7 +155,7 @@ impl EntryBody {
     }
 
     /// Verifies the node record inside, if there is one: its signature, and that the ML-KEM key is the one it names.
-    pub(super) fn check_record(&self) -> Result<(), RecordError> {
+    pub(super) fn check_record(&self, signatures: &dyn Signatures) -> Result<(), RecordError> {
         let (record, kem_key) = match self {
             Self::MemberAdd(member) => (&member.record, &member.kem_key),
             Self::RecordUpdate { record, kem_key } => (record, kem_key),
@@ -172,7 +172,7 @@ impl EntryBody {
             | Self::MemberRename { .. }
             | Self::Unknown { .. } => return Ok(()),
         };
-        SignedRecord::verify(record)?.record().check_kem_key(kem_key)
+        SignedRecord::verify_with(record, signatures)?.record().check_kem_key(kem_key)
     }
 
     pub(super) fn encode(&self, e: &mut Enc) -> Result<(), EncError> {

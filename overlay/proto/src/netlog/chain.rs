@@ -80,6 +80,11 @@ impl Chain {
         u32::try_from(self.entries.len()).expect("a chain has at most 2^18 entries")
     }
 
+    /// Are these very bytes the entry of that place?
+    pub(super) fn holds(&self, seq: u32, raw: &[u8]) -> bool {
+        self.get(seq).is_some_and(|ours| *ours.raw == *raw)
+    }
+
     fn get(&self, seq: u32) -> Option<&Stored> {
         self.entries.get(usize::try_from(seq).ok()?)
     }

@@ -3,6 +3,7 @@
 mod authoring;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
 use ipnet::Ipv4Net;
@@ -11,9 +12,10 @@ use netflow_wire::{NetworkId, NodeId, Range};
 use super::authority::Authority;
 use super::body::{EntryBody, GenesisBody};
 use super::chain::Chain;
-use super::entry::{Entry, EntryHash, MergeKey, SignedEntry, network_id};
+use super::entry::{Entry, EntryError, EntryHash, MergeKey, SignedEntry, network_id};
 use super::outcome::{Inserted, LogError};
 use super::state::{NetworkState, default_ipv4_prefix};
+use crate::identity::{Signatures, Strict};
 use crate::time::Now;
 
 /// What `create-network` decides.
@@ -42,6 +44,7 @@ pub struct NetworkLog {
     highest_lamport: u64,
     revision: u64,
     replays: u64,
+    signatures: Arc<dyn Signatures>,
 }
 
 impl NetworkLog {
@@ -63,6 +66,11 @@ impl NetworkLog {
 
     /// A replica that has nothing yet but the name of the network.
     pub fn empty(network: NetworkId) -> Self {
+        Self::empty_with(network, Arc::new(Strict))
+    }
+
+    /// [`NetworkLog::empty`], with somebody else's word for signatures.
+    pub(crate) fn empty_with(network: NetworkId, signatures: Arc<dyn Signatures>) -> Self {
         Self {
             network,
             owner: None,
@@ -74,6 +82,7 @@ impl NetworkLog {
             highest_lamport: 0,
             revision: 0,
             replays: 0,
+            signatures,
         }
     }
 
@@ -83,10 +92,22 @@ impl NetworkLog {
     /// # Errors
     /// [`LogError::NoGenesis`] when nothing usable is left.
     pub fn from_entries(network: NetworkId, raws: impl IntoIterator<Item = Vec<u8>>) -> Result<Self, LogError> {
-        let mut log = Self::empty(network);
+        Self::from_entries_with(network, raws, Arc::new(Strict))
+    }
+
+    /// [`NetworkLog::from_entries`], with somebody else's word for signatures.
+    ///
+    /// # Errors
+    /// [`LogError::NoGenesis`].
+    pub(crate) fn from_entries_with(
+        network: NetworkId,
+        raws: impl IntoIterator<Item = Vec<u8>>,
+        signatures: Arc<dyn Signatures>,
+    ) -> Result<Self, LogError> {
+        let mut log = Self::empty_with(network, signatures);
         let mut waiting = Vec::new();
         for raw in raws {
-            if let Ok(entry) = SignedEntry::verify(&raw) {
+            if let Ok(entry) = log.verify(&raw) {
                 let placed = log.place_later(&entry);
                 if may_fit_later(&placed) {
                     waiting.push(entry);
@@ -112,14 +133,21 @@ impl NetworkLog {
     /// # Errors
     /// [`LogError`]; nothing changed.
     pub fn insert(&mut self, raw: &[u8]) -> Result<Inserted, LogError> {
-        let entry = SignedEntry::verify(raw)?;
+        let entry = self.verify(raw)?;
         self.place(&entry)
+    }
+
+    /// Reads and verifies. A member gets every entry from each of its relays: what is stored byte for byte held when it came.
+    fn verify(&self, raw: &[u8]) -> Result<SignedEntry, EntryError> {
+        SignedEntry::verify_unless(raw, self.signatures.as_ref(), |entry| {
+            self.chains.get(&entry.author).is_some_and(|chain| chain.holds(entry.seq, raw))
+        })
     }
 
     /// Inserts a batch in whatever order it can be inserted, with at most one replay. Answer `i` is about entry `i`; the second list holds the
     /// indices of those answered [`Inserted::New`] or [`Inserted::Fork`], which are to be persisted, in the order in which they were inserted.
     pub fn insert_all(&mut self, raws: &[Vec<u8>]) -> (Vec<Result<Inserted, LogError>>, Vec<usize>) {
-        let verified: Vec<_> = raws.iter().map(|raw| SignedEntry::verify(raw)).collect();
+        let verified: Vec<_> = raws.iter().map(|raw| self.verify(raw)).collect();
         let mut results: Vec<Result<Inserted, LogError>> = verified
             .iter()
             .map(|entry| entry.as_ref().map(|_| Inserted::Known).map_err(|e| e.clone().into()))

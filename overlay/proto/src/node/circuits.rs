@@ -112,7 +112,7 @@ impl Node {
         let Some(state) = self.peers.get(peer) else { return };
         let initiation = frame.first() == Some(&(FrameKind::HandshakeInit as u8));
         let open: Vec<Via> = if initiation && self.sessions.info(peer).is_none() {
-            state.paths.iter().filter_map(|(key, path)| path.via(key)).take(MAX_RELAYS_USED).collect()
+            state.open_by_doubt().take(MAX_RELAYS_USED).collect()
         } else {
             state.primary().into_iter().collect()
         };

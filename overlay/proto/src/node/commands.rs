@@ -1,5 +1,7 @@
 //! What a user asks for. Every command checks first and changes then; a failed one has changed nothing.
 
+use std::sync::Arc;
+
 use ed25519_dalek::SigningKey;
 use netflow_wire::{InviteId, NetworkId, NodeId, RelayInfo};
 use zeroize::Zeroizing;
@@ -292,7 +294,9 @@ impl Node {
             }
             (None, Some(config)) => {
                 let (software, rng) = (self.software.clone(), self.rng.as_mut());
-                self.relay = Some(RelayServer::new(&self.keys.node, self.tier, software, config.clone(), now, rng));
+                let mut server = RelayServer::new(&self.keys.node, self.tier, software, config.clone(), now, rng);
+                server.set_signatures(Arc::clone(&self.signatures));
+                self.relay = Some(server);
                 self.open_relay_port();
             }
             (None, None) => {}

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use netflow_wire::control::{CONTROL_VERSION, ControlMessage, refused_code};
+use netflow_wire::inner::Mapping;
 use netflow_wire::{FrameKind, NetworkId, NodeId};
 
 use super::api::{Carrier, Event, LinkId, Quota};
@@ -329,7 +330,10 @@ impl Node {
         if before != after {
             // Another address outside: peers must know it, and the NAT may be another one. Other ports are what a random one gives.
             let host = |addr: Option<SocketAddr>| addr.map(|addr| addr.ip());
-            if host(before) != host(after) || !is_random(self.mapping_class()) {
+            let (has_moved, class) = (host(before) != host(after), self.mapping_class());
+            if !has_moved && class == Mapping::EndpointIndependent {
+                self.direct.classifier.wake_rarely(now);
+            } else if has_moved || !is_random(class) {
                 self.direct.classifier.wake(now);
             }
             self.ground_changed(now);

@@ -78,6 +78,11 @@ impl Direct {
         }
     }
 
+    /// Are ports open that may not be needed any more?
+    pub(super) fn has_ports(&self) -> bool {
+        !self.ports.is_empty()
+    }
+
     fn next_due(&self) -> Option<u64> {
         let punches = self.deadlines.first().map(|(due_us, _)| *due_us);
         [punches, self.classifier.due_us(), self.survey.due_us()].into_iter().flatten().min()
@@ -161,8 +166,7 @@ impl Node {
     }
 
     /// Our probe to this address was answered.
-    pub(super) fn direct_found(&mut self, now: Now, peer: PeerRef, port: PortId, addr: SocketAddr) {
-        self.direct.budget.release(port, addr);
+    pub(super) fn direct_found(&mut self, now: Now, peer: PeerRef, port: PortId) {
         self.direct.ports.keep(port, peer);
         self.with_punch(now, peer, |punch, _, out, _| punch.connected(out));
     }
@@ -231,6 +235,7 @@ impl Node {
         let linked = self.peers.get(&peer).is_some_and(Peer::has_direct);
         let active = self.peers.get(&peer).is_some_and(|state| now.since(state.last_traffic_us) < ACTIVE_US);
         let place = self.place();
+        self.count_links(now);
         let mut punch = self.direct.punches.remove(&peer).unwrap_or_default();
         let mut out = Vec::new();
         let mut ctx = Context {
@@ -292,6 +297,14 @@ impl Node {
                 }
             }
         }
+    }
+
+    /// Direct links, and those that are no more, are entries of the same NAT as what punching makes.
+    pub(super) fn count_links(&mut self, now: Now) {
+        for (port, addr, last_us) in self.peers.take_forgotten() {
+            self.direct.budget.linger(now, port, addr, last_us);
+        }
+        self.direct.budget.set_links(self.peers.count_direct());
     }
 
     fn search_port_opened(&mut self, now: Now, peer: PeerRef, port: PortId) {

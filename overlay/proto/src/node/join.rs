@@ -5,6 +5,8 @@
 //! the admission, makes that durable, and only then lets anybody see it. Since only the author of an invite redeems it, and
 //! an author's entries form one chain, an invite is used once however many ask (pitfall 21).
 
+use std::sync::Arc;
+
 use netflow_wire::control::{ControlMessage, join_reason};
 use netflow_wire::{InviteId, NetworkId, NodeId};
 
@@ -31,7 +33,8 @@ impl Node {
     pub(super) fn start_join(&mut self, now: Now, token: InviteToken, text: &str, name: Option<&str>) {
         let id = token.network;
         self.outbox.persist(Persist::PendingJoin { network: id, bytes: Some(pending_bytes(text, name)) });
-        let network = Network::new(NetworkLog::empty(id), Phase::Joining(joining(now, token, name)), None);
+        let log = NetworkLog::empty_with(id, Arc::clone(&self.signatures));
+        let network = Network::new(log, Phase::Joining(joining(now, token, name)), None);
         self.networks.insert(id, network);
         self.refresh_links(now);
         self.request_joins(now, None);

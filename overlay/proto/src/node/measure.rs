@@ -157,7 +157,15 @@ impl Node {
     /// A peer asks whether a path works: say what arrived.
     pub(super) fn probe_from_peer(&mut self, now: Now, peer: PeerRef, via: &Via, len: usize, id: u64) {
         let path = self.peers.get(&peer).and_then(|state| state.paths.get(&via.key));
+        let is_new = path.is_none();
         let (rx_packets, rx_bytes) = path.map_or((0, 0), |path| (path.rx_packets, path.rx_bytes));
+        // An answer to an address that is no path is an entry like a probe there, and a peer has many ports to ask from.
+        if let (true, Endpoint::Udp { port, addr }, None) = (is_new, via.to, via.label) {
+            self.count_links(now);
+            if !self.direct.budget.take(now, port, addr) {
+                return;
+            }
+        }
         let observed = if via.label.is_none() { via.to.addr() } else { None };
         let ack = ProbeAck { id, len: u16::try_from(len).unwrap_or(u16::MAX), observed, rx_packets, rx_bytes };
         if let Ok(plaintext) = Inner::ProbeAck(ack).to_vec() {
@@ -179,13 +187,14 @@ impl Node {
             self.direct_observed(now, port, observed);
         }
         if self.peers.add_direct(now, peer, port, addr) {
-            self.direct_found(now, peer, port, addr);
+            self.direct_found(now, peer, port);
         }
     }
 
     /// An authentic frame came from an address that is no path: probe there, and let the answer decide.
     pub(super) fn probe_back(&mut self, now: Now, peer: PeerRef, via: &Via) {
         let Endpoint::Udp { port, addr } = via.to else { return };
+        self.count_links(now);
         let Some(state) = self.peers.hot(&peer) else { return };
         if via.label.is_none() && state.chase.may_probe(now, via.to) && self.direct.budget.take(now, port, addr) {
             self.probe_direct(now, peer, port, addr, None);

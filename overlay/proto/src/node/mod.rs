@@ -36,6 +36,7 @@ mod views;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use netflow_wire::relay::RelayFrame;
 use netflow_wire::{Datagram, FrameKind, NetworkId, NodeId, RelayInfo, Tier, classify_datagram};
@@ -52,7 +53,7 @@ use self::peers::Peers;
 use self::probes::Probes;
 use self::routes::Routes;
 use crate::endpoint::{Endpoint, PortId};
-use crate::identity::{NodeKeys, SignedRecord};
+use crate::identity::{NodeKeys, Signatures, SignedRecord};
 use crate::relay::{RelayOutput, RelayServer};
 use crate::session::{SessionEvent, SessionTable};
 use crate::time::{Now, WallClock};
@@ -91,6 +92,7 @@ pub struct Node {
     gate: gate::InitGate,
     relay: Option<RelayServer>,
     relay_config: Option<RelayConfig>,
+    signatures: Arc<dyn Signatures>,
     counters: Counters,
     wall: WallClock,
 }
@@ -177,16 +179,30 @@ impl Node {
 
     /// Timers. Call when [`Node::poll_timeout`] is reached; calling early is harmless.
     pub fn handle_timeout(&mut self, now: Now) {
-        self.sessions.handle_timeout(now, self.rng.as_mut());
-        if let Some(relay) = &mut self.relay {
+        // Most timers are those of one path. Only what is due is looked at.
+        let is_due = |at_us: Option<u64>| at_us.is_some_and(|at_us| at_us <= now.mono_us);
+        if is_due(self.sessions.poll_timeout()) {
+            self.sessions.handle_timeout(now, self.rng.as_mut());
+        }
+        if let Some(relay) = &mut self.relay
+            && is_due(relay.poll_timeout())
+        {
             relay.handle_timeout(now, self.rng.as_mut());
         }
-        self.links_timeout(now);
+        if is_due(self.links.poll_timeout()) {
+            self.links_timeout(now);
+        }
         self.joins_timeout(now);
         self.peers_timeout(now);
-        self.probes_timeout(now);
-        self.routes_timeout(now);
-        self.direct_timeout(now);
+        if is_due(self.next_probe_due()) {
+            self.probes_timeout(now);
+        }
+        if is_due(self.routes.poll_timeout()) {
+            self.routes_timeout(now);
+        }
+        if is_due(self.next_direct_due()) || self.direct.has_ports() {
+            self.direct_timeout(now);
+        }
         self.settle(now);
     }
 

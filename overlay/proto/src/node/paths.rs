@@ -234,7 +234,7 @@ impl Path {
             relays: u8::try_from(relays(key)).unwrap_or(u8::MAX),
             standing,
             rtt_us: self.metrics.rtt.smoothed_us(),
-            loss_ppm: self.metrics.loss_ppm(),
+            loss: self.metrics.loss_range(),
             goodput_bps: self.metrics.goodput_bps(now),
             price: self.price,
         }

@@ -100,7 +100,7 @@ impl Chase {
 /// One peer.
 #[derive(Debug, Default)]
 pub(super) struct Peer {
-    pub(super) paths: BTreeMap<PathKey, Path>,
+    pub(super) paths: BTreeMap<PathKey, Box<Path>>,
     chooser: Chooser<PathKey>,
     spread: Spread,
     warm: Option<PathKey>,
@@ -227,6 +227,19 @@ impl Peer {
         }
     }
 
+    /// Open paths, those that may be dead last: circuits stay open while their relay is out of reach.
+    pub(super) fn open_by_doubt(&self) -> impl Iterator<Item = Via> {
+        let open = self.paths.iter().filter_map(|(key, path)| Some((path.suspect || path.is_dead(), path.via(key)?)));
+        let mut open: Vec<(bool, Via)> = open.collect();
+        open.sort_by_key(|(is_doubtful, _)| *is_doubtful);
+        open.into_iter().map(|(_, via)| via)
+    }
+
+    /// Is any path alive?
+    pub(super) fn has_live_path(&self) -> bool {
+        self.paths.values().any(|path| path.open().is_some() && !path.is_dead())
+    }
+
     /// Is a direct path alive?
     pub(super) fn has_direct(&self) -> bool {
         self.paths.iter().any(|(key, path)| key.is_direct() && path.open().is_some() && !path.is_dead())
@@ -234,7 +247,7 @@ impl Peer {
 
     /// Wants circuits through relays. `true`: ask for them now.
     pub(super) fn want(&mut self, now: Now, key: PathKey) -> bool {
-        let path = self.paths.entry(key).or_insert_with(|| Path::wanted(now, &key));
+        let path = self.paths.entry(key).or_insert_with(|| Box::new(Path::wanted(now, &key)));
         match &mut path.circuit {
             Circuit::Wanted { due_us, tries } if *due_us <= now.mono_us => {
                 let pause = OPEN_RETRY_US.saturating_mul(1 << (*tries).min(5)).min(MAX_OPEN_RETRY_US);
@@ -252,7 +265,7 @@ impl Peer {
             Circuit::Wanted { due_us, .. } => Some(due_us),
             Circuit::Open { .. } | Circuit::Direct { .. } => None,
         };
-        self.paths.values().filter_map(due).min()
+        self.paths.values().filter_map(|path| due(path)).min()
     }
 
     /// Circuits that were due but whose relay is not there: later.
@@ -324,7 +337,8 @@ impl Peer {
     pub(super) fn next_due(&self, now: Now) -> Option<u64> {
         let retry = if self.has_waiting() { self.next_want() } else { None };
         let idle = (!self.has_waiting()).then(|| self.last_traffic_us.saturating_add(IDLE_US));
-        let paths = if self.is_active(now) { self.paths.values().filter_map(Path::next_us).min() } else { None };
+        let paths =
+            if self.is_active(now) { self.paths.values().filter_map(|path| path.next_us()).min() } else { None };
         [self.keepalive_us, self.sync.check_us, retry, idle, paths].into_iter().flatten().min()
     }
 }

@@ -22,11 +22,13 @@ use crate::time::Now;
 pub(super) const MAX_PEERS: usize = 4_096;
 /// Direct paths of a peer: two families, a few interfaces, an old address while it roams.
 const MAX_DIRECT: usize = 8;
+/// Removed paths kept until the budget counts them: as many as fill it.
+const MAX_UNLINKED: usize = 300;
 
 /// All peers, whose label is whose, and what is due when.
 #[derive(Default)]
 pub(super) struct Peers {
-    map: BTreeMap<PeerRef, Peer>,
+    map: BTreeMap<PeerRef, Box<Peer>>,
     labels: BTreeMap<(Endpoint, u32), (PeerRef, PathKey)>,
     /// Who is reached directly at an endpoint: one node of several networks, perhaps.
     directs: BTreeSet<(Endpoint, PeerRef)>,
@@ -44,7 +46,7 @@ impl Peers {
     }
 
     pub(super) fn get(&self, peer: &PeerRef) -> Option<&Peer> {
-        self.map.get(peer)
+        self.map.get(peer).map(Box::as_ref)
     }
 
     /// The peer, to be changed: its paths are chosen again and its deadline is filed at the end of this input.
@@ -53,12 +55,12 @@ impl Peers {
         if found.is_some() {
             self.marked.insert(*peer);
         }
-        found
+        found.map(Box::as_mut)
     }
 
     /// The same for the data path: whoever sets a deadline files it by [`Peers::ensure`].
     pub(super) fn hot(&mut self, peer: &PeerRef) -> Option<&mut Peer> {
-        self.map.get_mut(peer)
+        self.map.get_mut(peer).map(Box::as_mut)
     }
 
     /// The same, made when there is room for one more.
@@ -67,10 +69,10 @@ impl Peers {
             if self.map.len() >= MAX_PEERS {
                 return None;
             }
-            self.map.insert(peer, Peer::default());
+            self.map.insert(peer, Box::default());
             self.marked.insert(peer);
         }
-        self.map.get_mut(&peer)
+        self.map.get_mut(&peer).map(Box::as_mut)
     }
 
     /// Has its paths chosen again and its deadline filed at the end of this input.
@@ -79,7 +81,7 @@ impl Peers {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&PeerRef, &Peer)> {
-        self.map.iter()
+        self.map.iter().map(|(name, peer)| (name, peer.as_ref()))
     }
 
     /// The peer, made when there is room for one more, to be changed.
@@ -126,7 +128,7 @@ impl Peers {
         if entry.last_traffic_us == 0 {
             entry.last_traffic_us = now.mono_us;
         }
-        let path = entry.paths.entry(key).or_insert_with(|| Path::wanted(now, &key));
+        let path = entry.paths.entry(key).or_insert_with(|| Box::new(Path::wanted(now, &key)));
         let old = path.label();
         path.opened(now, &key, circuit, mtu);
         let new = path.label();
@@ -201,16 +203,25 @@ impl Peers {
         self.directs.range((at, least)..).next().is_some_and(|(there, _)| *there == at)
     }
 
+    fn unlink(&mut self, peer: &PeerRef, key: &PathKey, last_us: u64) {
+        let PathKey::Direct { port, addr } = *key else { return };
+        if self.directs.remove(&(Endpoint::Udp { port, addr }, *peer)) && self.forgotten.len() < MAX_UNLINKED {
+            self.forgotten.push((port, addr, last_us));
+        }
+    }
+
+    /// Direct paths there are.
+    pub(super) fn count_direct(&self) -> usize {
+        self.directs.len()
+    }
+
     /// Forgets one path.
     pub(super) fn remove_path(&mut self, peer: &PeerRef, key: &PathKey) {
         let Some(path) = self.get_mut(peer).and_then(|entry| entry.paths.remove(key)) else { return };
         if let Some(label) = path.label() {
             self.labels.remove(&label);
         }
-        if let PathKey::Direct { port, addr } = *key {
-            self.directs.remove(&(Endpoint::Udp { port, addr }, *peer));
-            self.forgotten.push((port, addr, path.last_us));
-        }
+        self.unlink(peer, key, path.last_us);
     }
 
     /// Direct paths that were forgotten: NATs on the way remember them for a while.
@@ -231,10 +242,7 @@ impl Peers {
                 self.labels.remove(&label);
                 open.push(key);
             }
-            if let PathKey::Direct { port, addr } = key {
-                self.directs.remove(&(Endpoint::Udp { port, addr }, *peer));
-                self.forgotten.push((port, addr, path.last_us));
-            }
+            self.unlink(peer, &key, path.last_us);
         }
         open
     }
@@ -269,15 +277,23 @@ impl Peers {
         self.deadlines.insert((at_us, *peer));
     }
 
-    /// The next peer something is due for; it is marked, so that its next deadline is filed afterwards.
+    /// The next peer something is due for; it is marked, so that its next deadline is filed afterwards. `None`: nothing is. Of the
+    /// deadlines the data path files most turn out to be needless, because the answer came: those peers are filed again and no more.
     pub(super) fn take_due(&mut self, now: Now) -> Option<PeerRef> {
-        let (at, peer) = self.deadlines.first().copied().filter(|(at, _)| *at <= now.mono_us)?;
-        self.deadlines.remove(&(at, peer));
-        if let Some(state) = self.map.get_mut(&peer) {
-            state.scheduled_us = None;
-            self.marked.insert(peer);
+        while let Some((at, peer)) = self.deadlines.first().copied().filter(|(at, _)| *at <= now.mono_us) {
+            self.deadlines.remove(&(at, peer));
+            let Some(state) = self.map.get_mut(&peer) else { continue };
+            let due = state.next_due(now).filter(|due| *due > now.mono_us);
+            state.scheduled_us = due;
+            match due {
+                Some(due) => drop(self.deadlines.insert((due, peer))),
+                None => {
+                    self.marked.insert(peer);
+                    return Some(peer);
+                }
+            }
         }
-        Some(peer)
+        None
     }
 
     /// When the next peer is due.

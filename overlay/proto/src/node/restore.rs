@@ -1,6 +1,7 @@
 //! Starting on what the shell found on disk.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
@@ -12,6 +13,7 @@ use super::outbox::Outbox;
 use super::peers::Peers;
 use super::probes::Probes;
 use super::{Counters, Node};
+use crate::identity::{Signatures, Strict};
 use crate::netlog::NetworkLog;
 use crate::relay::RelayServer;
 use crate::session::{LocalIdentity, SessionTable};
@@ -22,7 +24,18 @@ impl Node {
     ///
     /// Nothing half-done survives: a network whose creation or join was cut short before its first promise to the user is
     /// removed, a join that was promised goes on.
-    pub fn new(config: NodeConfig, restored: Restored, now: Now, mut rng: Box<dyn CryptoRng + Send>) -> Self {
+    pub fn new(config: NodeConfig, restored: Restored, now: Now, rng: Box<dyn CryptoRng + Send>) -> Self {
+        Self::with_signatures(config, restored, now, rng, Arc::new(Strict))
+    }
+
+    /// [`Node::new`], taking somebody else's word for the signatures of logs: see [`Signatures`].
+    pub fn with_signatures(
+        config: NodeConfig,
+        restored: Restored,
+        now: Now,
+        mut rng: Box<dyn CryptoRng + Send>,
+        signatures: Arc<dyn Signatures>,
+    ) -> Self {
         let NodeConfig { keys, reward, record_seq, tier, name, software, default_relays, relay, pq, aes_hardware, mtu } =
             config;
         let wall = u32::try_from(now.unix_s).unwrap_or(u32::MAX);
@@ -35,8 +48,11 @@ impl Node {
             pq,
         };
         let id = keys.node_id();
-        let server =
-            relay.clone().map(|relay| RelayServer::new(&keys.node, tier, software.clone(), relay, now, rng.as_mut()));
+        let server = relay.clone().map(|relay| {
+            let mut server = RelayServer::new(&keys.node, tier, software.clone(), relay, now, rng.as_mut());
+            server.set_signatures(Arc::clone(&signatures));
+            server
+        });
         let mut node = Self {
             record: keys.record(record_seq, reward),
             kem_key: keys.kem_public(),
@@ -63,6 +79,7 @@ impl Node {
             gate: super::gate::InitGate::new(now),
             relay: server,
             relay_config: relay,
+            signatures,
             counters: Counters::default(),
             wall: crate::time::WallClock::default(),
         };
@@ -91,7 +108,7 @@ impl Node {
         let owner = stored.secret.as_deref().and_then(|bytes| owner_from_bytes(&id, bytes));
         let meta = stored.meta.as_deref().and_then(Meta::parse);
         let pending = stored.pending_join.as_deref().and_then(super::join::parse_pending);
-        let log = NetworkLog::from_entries(id, stored.log);
+        let log = NetworkLog::from_entries_with(id, stored.log, Arc::clone(&self.signatures));
         if self.networks.len() >= super::MAX_NETWORKS {
             return;
         }
@@ -113,7 +130,7 @@ impl Node {
                 }
             }
             (log, None, Some((token, name))) => {
-                let log = log.unwrap_or_else(|_| NetworkLog::empty(id));
+                let log = log.unwrap_or_else(|_| NetworkLog::empty_with(id, Arc::clone(&self.signatures)));
                 let admitted = log.state().is_member(&self.id);
                 let network = Network::new(log, Phase::Joining(super::join::joining(now, token, name)), None);
                 self.networks.insert(id, network);

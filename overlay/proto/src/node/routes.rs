@@ -112,10 +112,18 @@ impl Routes {
 impl Node {
     /// No relay in common, as far as is known: asks at once for a way over several.
     pub(super) fn seek_route(&mut self, now: Now, peer: PeerRef) {
-        let lost = self.peers.get(&peer).is_some_and(|state| state.primary().is_none() && state.has_waiting());
-        if lost {
+        if self.is_lost(now, &peer) {
             self.ask_urgently(now, peer);
         }
+    }
+
+    /// Somebody wants to reach the peer, and nothing does: no path is open, all of them are dead, or the handshake is not answered over any.
+    /// Circuits stay open while the links of their relays are down, so an open one says nothing by itself.
+    fn is_lost(&self, now: Now, peer: &PeerRef) -> bool {
+        self.peers.get(peer).is_some_and(|state| {
+            let is_wanted = state.has_waiting() || now.since(state.last_traffic_us) < ACTIVE_US;
+            is_wanted && (!state.has_live_path() || self.sessions.info(peer).is_none())
+        })
     }
 
     /// Nothing reaches the peer: any way will do first, and each class with packets gets its best. Returns how many questions that were.
@@ -154,10 +162,10 @@ impl Node {
                 continue;
             }
             active = true;
-            match state.primary() {
-                None if state.has_waiting() => lost.push(*peer),
-                Some(_) => relayed.extend(self.classes_to_improve(now, peer, state).map(|class| (*peer, class))),
-                None => {}
+            if self.is_lost(now, peer) {
+                lost.push(*peer);
+            } else {
+                relayed.extend(self.classes_to_improve(now, peer, state).map(|class| (*peer, class)));
             }
         }
         self.routes.look_us = active.then(|| now.after(LOOK_US));
@@ -240,11 +248,7 @@ impl Node {
     /// A circuit over several relays is gone: it is asked for again when it is needed, perhaps another way.
     pub(super) fn route_closed(&mut self, now: Now, peer: PeerRef, key: &PathKey) {
         self.peers.remove_path(&peer, key);
-        let used = self.peers.get(&peer).is_some_and(|state| now.since(state.last_traffic_us) < ACTIVE_US);
-        let urgent = used && self.peers.get(&peer).is_some_and(|state| state.primary().is_none());
-        if urgent {
-            self.ask_urgently(now, peer);
-        }
+        self.seek_route(now, peer);
     }
 
     /// Asks again for the open circuits over several relays that begin at this one: it may have started anew.

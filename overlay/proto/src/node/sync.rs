@@ -50,7 +50,7 @@ impl Node {
             match result {
                 Ok(Inserted::Gap { author, have, got }) => gaps.push((author, have, got)),
                 Ok(Inserted::Fork) => {
-                    if let Ok(entry) = SignedEntry::verify(raw) {
+                    if let Ok(entry) = SignedEntry::trusted(raw) {
                         self.outbox.event(Event::ForkDetected { network: id, author: entry.entry().author });
                     }
                 }
@@ -164,7 +164,7 @@ impl Node {
 
     /// One entry in fragments, within the peer's rate.
     fn send_entry(&mut self, now: Now, peer: PeerRef, raw: &[u8]) {
-        let Ok(entry) = SignedEntry::verify(raw) else { return };
+        let Ok(entry) = SignedEntry::trusted(raw) else { return };
         let Some(state) = self.peers.entry(peer) else { return };
         if now.since(state.sync.sent_window_us) >= SECOND_US {
             state.sync.sent_window_us = now.mono_us;
@@ -324,7 +324,8 @@ const fn range_from_wire(range: &ShortRange) -> netlog::ShortRange {
     netlog::ShortRange { author: range.author, from: range.from, to: range.to }
 }
 
+/// Is it one, of an entry that was verified when it was stored?
 fn is_revocation(raw: &[u8]) -> bool {
-    SignedEntry::verify(raw)
+    SignedEntry::trusted(raw)
         .is_ok_and(|entry| matches!(entry.entry().body, EntryBody::MemberRevoke { .. } | EntryBody::AdminRemove { .. }))
 }

@@ -1,6 +1,7 @@
 //! What is measured on one path: round trip (RFC 6298), loss, goodput. All values come from answered probes of our own, so a
 //! peer can make its own paths look worse or better, and nobody else's.
 
+use super::loss::{Loss, LossRange};
 use crate::time::{MILLI_US, Now, SECOND_US};
 
 /// Shortest time after which a probe counts as lost: below it the jitter of a busy router decides.
@@ -16,16 +17,8 @@ const GOODPUT_WINDOW_US: u64 = 20 * SECOND_US;
 /// A stretch of traffic this long and this large says something about goodput; less says how much was asked for.
 const MIN_GOODPUT_US: u64 = 50 * MILLI_US;
 const MIN_GOODPUT_BYTES: u64 = 32 * 1024;
-/// Frames that weigh as much as all that was known before: one probe of a busy path compares a few hundred frames.
-const LOSS_MEMORY: u64 = 256;
-/// Weight of one lost or answered probe: 1/16.
-const PROBE_WEIGHT: u32 = 16;
-/// Loss a path that comes back from the dead starts with: its outage was no random loss, but it is not as good as new.
-const REVIVED_PPM: u32 = 10_000;
 /// Samples further apart than this weigh half each: what RFC 6298 smooths are the round trips of one flow, not those of last minute.
 const RARE_US: u64 = 2 * SECOND_US;
-/// All of it, in parts per million.
-pub const ALL_PPM: u32 = 1_000_000;
 
 /// Round trip of a path.
 #[derive(Clone, Copy, Debug, Default)]
@@ -110,7 +103,7 @@ struct Seen {
 pub struct Metrics {
     /// Round trip.
     pub rtt: Rtt,
-    loss_ppm: u32,
+    loss: Loss,
     goodput_bps: [(u64, u64); 3],
     seen: Option<Seen>,
     answered_us: Option<u64>,
@@ -121,7 +114,7 @@ impl Metrics {
     pub fn answered(&mut self, now: Now, sent: Snapshot, rx_packets: u32, rx_bytes: u64) {
         self.rtt.add(now, now.since(sent.sent_us));
         self.answered_us = Some(now.mono_us);
-        self.note_probe(false);
+        self.loss.probe(false);
         if let Some(last) = self.seen {
             // An answer that was overtaken says nothing new.
             if sent.sent_us < last.at.sent_us {
@@ -141,11 +134,7 @@ impl Metrics {
         if tx == 0 || rx > tx.saturating_mul(2).saturating_add(64) {
             return;
         }
-        let lost = u64::from(tx.saturating_sub(rx));
-        let sample = lost.saturating_mul(u64::from(ALL_PPM)) / u64::from(tx);
-        let weight = u64::from(tx);
-        let mixed = (u64::from(self.loss_ppm) * LOSS_MEMORY + sample * weight) / (LOSS_MEMORY + weight);
-        self.loss_ppm = u32::try_from(mixed).unwrap_or(ALL_PPM).min(ALL_PPM);
+        self.loss.frames(tx, rx);
         let over_us = sent.sent_us.saturating_sub(last.at.sent_us);
         if over_us >= MIN_GOODPUT_US && bytes >= MIN_GOODPUT_BYTES {
             self.note_goodput(now, bytes.saturating_mul(8).saturating_mul(SECOND_US) / over_us);
@@ -163,27 +152,25 @@ impl Metrics {
 
     /// The path answers again after it was dead.
     pub fn revived(&mut self) {
-        self.loss_ppm = self.loss_ppm.min(REVIVED_PPM);
+        self.loss.revived();
         self.seen = None;
     }
 
     /// A small probe was not answered in time.
-    pub const fn lost(&mut self) {
-        self.note_probe(true);
+    pub fn lost(&mut self) {
+        self.loss.probe(true);
     }
 
-    const fn note_probe(&mut self, lost: bool) {
-        self.loss_ppm = if lost {
-            self.loss_ppm + (ALL_PPM - self.loss_ppm) / PROBE_WEIGHT
-        } else {
-            self.loss_ppm - self.loss_ppm / PROBE_WEIGHT
-        };
-    }
-
-    /// Share of frames lost, in parts per million.
+    /// Share of frames lost, in parts per million: the likeliest number, for people.
     #[must_use]
-    pub const fn loss_ppm(&self) -> u32 {
-        self.loss_ppm
+    pub fn loss_ppm(&self) -> u32 {
+        self.loss.mean_ppm()
+    }
+
+    /// What is sure about the share of frames lost, for the choice of paths.
+    #[must_use]
+    pub fn loss_range(&self) -> LossRange {
+        self.loss.range()
     }
 
     /// Most bits a second that arrived over a stretch of the last minute: a lower bound of what the path carries. `None`: little was sent.
@@ -204,6 +191,7 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::path::loss::ALL_PPM;
     use proptest::prelude::*;
 
     fn at(mono_us: u64) -> Now {

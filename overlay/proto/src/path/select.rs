@@ -7,6 +7,7 @@
 use rand_core::CryptoRng;
 
 use super::class::Class;
+use super::loss::LossRange;
 use crate::time::{MILLI_US, Now, SECOND_US};
 
 /// Shortest time between two voluntary changes for one peer.
@@ -53,8 +54,8 @@ pub struct Offer<K> {
     pub standing: Standing,
     /// Smoothed round trip; `None`: not measured yet.
     pub rtt_us: Option<u64>,
-    /// Loss in parts per million.
-    pub loss_ppm: u32,
+    /// What is known of its loss.
+    pub loss: LossRange,
     /// What is known to have passed, in bits a second.
     pub goodput_bps: Option<u64>,
     /// Price of a byte relative to the other paths; a direct path is free.
@@ -153,7 +154,8 @@ impl<K: Copy + Ord> Chooser<K> {
         let any_measured = usable().any(|offer| offer.rtt_us.is_some());
         let goodput = usable().filter_map(|offer| offer.goodput_bps).max();
         let priced = |offer: &&Offer<K>| !any_measured || offer.rtt_us.is_some();
-        let cost = |offer: &Offer<K>| cost(class, offer, goodput);
+        let tolerated = usable().filter(priced).map(|offer| offer.loss.high_ppm).min().unwrap_or(0);
+        let cost = |offer: &Offer<K>| cost(class, offer, goodput, tolerated);
         let Some(least) = usable().filter(priced).map(cost).min() else { return Verdict::Keep };
         let near = || usable().filter(priced).filter(|offer| cost(offer) <= margin(least, NEAR_PART, NEAR_US));
         let fewest = near().map(|offer| offer.relays).min().unwrap_or(0);
@@ -214,8 +216,9 @@ pub fn equals<K: Copy + Ord>(class: Class, chosen: K, offers: &[Offer<K>]) -> Ve
         offer.standing == Standing::Good && offer.relays == current.relays && is_known
     };
     let goodput = offers.iter().filter(alike).filter_map(|offer| offer.goodput_bps).max();
+    let tolerated = offers.iter().filter(alike).map(|offer| offer.loss.high_ppm).min().unwrap_or(0);
     let mut costs: Vec<(u64, K)> =
-        offers.iter().filter(alike).map(|offer| (cost(class, offer, goodput), offer.key)).collect();
+        offers.iter().filter(alike).map(|offer| (cost(class, offer, goodput, tolerated), offer.key)).collect();
     costs.sort_unstable();
     let least = costs.first().map_or(0, |(cost, _)| *cost);
     let equal = |(cost, key): (u64, K)| Equal {
@@ -232,10 +235,12 @@ const fn weight(cost: u64) -> u64 {
     SECOND_US * 1_000 / cost.saturating_add(MILLI_US)
 }
 
-/// What using a path costs, in microseconds; only differences mean something.
-fn cost<K>(class: Class, offer: &Offer<K>, best_goodput: Option<u64>) -> u64 {
+/// What using a path costs, in microseconds; only differences mean something. `tolerated`: what the surest of the paths may lose. A path is
+/// charged for what it surely loses beyond that, so that neither a short history nor a line all of them share moves anything.
+fn cost<K>(class: Class, offer: &Offer<K>, best_goodput: Option<u64>, tolerated_ppm: u32) -> u64 {
     let rtt = offer.rtt_us.unwrap_or(0);
-    let loss = |per_percent: u64| u64::from(offer.loss_ppm).saturating_mul(per_percent) / 10_000;
+    let excess = u64::from(offer.loss.low_ppm.saturating_sub(tolerated_ppm));
+    let loss = |per_percent: u64| excess.saturating_mul(per_percent) / 10_000;
     match class {
         Class::Interactive => rtt.saturating_add(loss(INTERACTIVE_LOSS_US_PER_PERCENT)),
         Class::Bulk => {
@@ -288,7 +293,8 @@ fn why<K>(current: &Offer<K>, next: Option<&Offer<K>>, is_far: bool) -> String {
     match (next.relays, is_far) {
         (0, _) => format!("direct, {now} ms; the relayed path before had {before} ms"),
         (_, true) => {
-            format!("better: {now} ms and {} ppm lost, before {before} ms and {} ppm", next.loss_ppm, current.loss_ppm)
+            let (less, more) = (next.loss.high_ppm, current.loss.low_ppm);
+            format!("better: {now} ms and at most {less} ppm lost, before {before} ms and at least {more} ppm")
         }
         (_, false) => format!("as good with fewer relays: {now} ms, before {before} ms"),
     }

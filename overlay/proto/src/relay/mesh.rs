@@ -24,6 +24,8 @@ pub(super) const MAX_NEIGHBOURS: usize = MAX_LINK_ADVERTS;
 /// Distance of echoes while circuits pass over a link, and while none does: 150 and 30 bytes a second.
 const BUSY_ECHO_US: u64 = 400 * MILLI_US;
 const IDLE_ECHO_US: u64 = 2 * SECOND_US;
+/// An echo leaves up to this much early, together with one that is due: a quarter of their distance on a link in use.
+const ECHO_SLACK_US: u64 = 100 * MILLI_US;
 /// Echoes in a row without an answer after which a link is down.
 const MAX_LOST: u8 = 3;
 /// A first measurement comes soon: circuits and the path service wait for it.
@@ -194,7 +196,9 @@ impl Mesh {
     pub(super) fn echoes(&mut self, now: Now, busy: impl Fn(&NodeId) -> bool, rng: &mut dyn CryptoRng) -> EchoDue {
         let mut due = EchoDue { send: Vec::new(), down: Vec::new() };
         for (node, neighbour) in &mut self.neighbours {
-            let Some((_, endpoint)) = neighbour.up.filter(|_| neighbour.next_echo_us <= now.mono_us) else { continue };
+            // Those that are due soon go now: one wake for all links, and not one for each.
+            let at_us = if neighbour.echo.is_none() { now.after(ECHO_SLACK_US) } else { now.mono_us };
+            let Some((_, endpoint)) = neighbour.up.filter(|_| neighbour.next_echo_us <= at_us) else { continue };
             neighbour.busy = busy(node);
             if neighbour.echo.take().is_some() {
                 neighbour.measured(None);
@@ -256,6 +260,10 @@ impl Mesh {
 
     /// What this relay tells of itself, when there is news or it is time. Without neighbours it tells itself alone: what its paths cost.
     pub(super) fn own_advert(&mut self, now: Now) -> Option<RelayAdvert> {
+        let age = now.since(self.told_us);
+        if self.told.is_some() && age < MIN_ADVERT_US {
+            return None;
+        }
         let links = self.neighbours.iter().filter(|(_, neighbour)| neighbour.up.is_some());
         let links = links.filter_map(|(node, neighbour)| {
             let (rtt_us, loss_permille) = (neighbour.rtt?.0, neighbour.loss_permille());
@@ -271,9 +279,7 @@ impl Mesh {
             links: links.collect(),
             signature: [0; 64],
         };
-        let age = now.since(self.told_us);
-        let due =
-            self.told.as_ref().is_none_or(|told| age >= ADVERT_US || (age >= MIN_ADVERT_US && news(told, &advert)));
+        let due = self.told.as_ref().is_none_or(|told| age >= ADVERT_US || news(told, &advert));
         let advert = due.then(|| self.tell(now, advert))?;
         (!self.neighbours.is_empty()).then_some(advert)
     }

@@ -5,6 +5,7 @@
 //! told to serve, within their quota, and nobody else (pitfall 12).
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
 use netflow_wire::control::{ControlMessage, circuit_reason};
@@ -24,6 +25,7 @@ use super::server_probes::StunLimits;
 use super::shaper::Shaper;
 use super::wishes::Wishes;
 use crate::endpoint::{Endpoint, Hops};
+use crate::identity::{Signatures, Strict};
 use crate::netlog::NetworkLog;
 use crate::time::{Now, SECOND_US, WallClock};
 
@@ -93,6 +95,7 @@ pub struct RelayServer {
     pub(super) wall: WallClock,
     /// The shell has a second port for answers that must come from one.
     pub(super) has_other_port: bool,
+    pub(super) signatures: Arc<dyn Signatures>,
     out: VecDeque<RelayOutput>,
     pub(super) forwarded_frames: u64,
     pub(super) forwarded_bytes: u64,
@@ -133,6 +136,7 @@ impl RelayServer {
             stun: StunLimits::new(now, rng),
             wall: WallClock::default(),
             has_other_port: false,
+            signatures: Arc::new(Strict),
             config,
             out: VecDeque::new(),
             forwarded_frames: 0,
@@ -147,11 +151,16 @@ impl RelayServer {
         server
     }
 
+    /// Takes somebody else's word for the signatures of logs that come from now on.
+    pub(crate) fn set_signatures(&mut self, signatures: Arc<dyn Signatures>) {
+        self.signatures = signatures;
+    }
+
     /// Takes back a network stored before a restart, when it still has a quota here. A log that does not verify is
     /// forgotten: members bring it again.
     pub fn restore(&mut self, now: Now, network: NetworkId, log: Vec<Vec<u8>>, meta: Option<&[u8]>) {
         let entries = log.len();
-        let restored = NetworkLog::from_entries(network, log).ok();
+        let restored = NetworkLog::from_entries_with(network, log, Arc::clone(&self.signatures)).ok();
         match (self.quota_of(&network), restored) {
             (Some(quota), Some(log)) if self.names_me(&log) => {
                 let mut hosted = Hosted::new(log, entries, quota, now);

@@ -1,5 +1,7 @@
 //! The relay as the shelf of network logs: publishing, attaching, O(change) passing on.
 
+use std::sync::Arc;
+
 use netflow_wire::control::{ControlMessage, refused_code};
 use netflow_wire::{Head, NetworkId, NodeId, Range};
 use rand_core::CryptoRng;
@@ -182,8 +184,9 @@ impl RelayServer {
             self.refuse(link, Some(network), refused_code::QUOTA, "this relay hosts as many networks as it may");
             return;
         }
+        let log = NetworkLog::empty_with(network, Arc::clone(&self.signatures));
         let Some(state) = self.links.get_mut(&link) else { return };
-        state.staging = Some(Staging { network, log: NetworkLog::empty(network), raws: Vec::new(), bytes: 0 });
+        state.staging = Some(Staging { network, log, raws: Vec::new(), bytes: 0 });
         self.stage(now, link, network, entries, rng);
     }
 
@@ -307,7 +310,7 @@ impl RelayServer {
 /// Where in the log an entry is. Rare: only a revoked node that comes back asks for it.
 fn find_entry(log: &NetworkLog, hash: EntryHash) -> Option<([u8; 32], u32)> {
     log.entries().into_iter().find_map(|raw| {
-        let entry = SignedEntry::verify(raw).ok()?;
+        let entry = SignedEntry::trusted(raw).ok()?;
         let revokes = matches!(entry.entry().body, EntryBody::MemberRevoke { .. });
         (revokes && entry.hash() == hash).then(|| (entry.entry().author, entry.entry().seq))
     })

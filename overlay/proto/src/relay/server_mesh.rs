@@ -156,29 +156,31 @@ impl RelayServer {
                 Accepted::Dropped => {}
             }
         }
-        self.flood(&fresh, Some(from));
+        self.pass_on(&fresh, from);
         self.tell_news(now);
     }
 
     /// Tells what changed of our own links, when it is time.
     pub(super) fn tell_news(&mut self, now: Now) {
         if let Some(advert) = self.mesh.own_advert(now) {
-            self.flood(&[advert], None);
+            let up = self.mesh.neighbours.values().filter_map(|neighbour| neighbour.up);
+            for (link, _) in up.collect::<Vec<_>>() {
+                self.send(link, ControlMessage::LinkState { adverts: vec![advert.clone()] });
+            }
         }
     }
 
-    fn flood(&mut self, adverts: &[RelayAdvert], except: Option<NodeId>) {
-        let up = self.mesh.neighbours.iter().filter(|(node, _)| Some(**node) != except);
-        let links: Vec<(NodeId, LinkId)> =
-            up.filter_map(|(node, neighbour)| neighbour.up.map(|(link, _)| (*node, link))).collect();
-        for adverts in adverts.chunks(MAX_ADVERTS) {
-            for (node, link) in &links {
-                // Nobody is told his own words.
-                let adverts: Vec<RelayAdvert> =
-                    adverts.iter().filter(|advert| advert.origin != *node).cloned().collect();
-                if !adverts.is_empty() {
-                    self.send(*link, ControlMessage::LinkState { adverts });
-                }
+    /// Passes adverts of others on, to whom they do not reach anyway: not to their origin, and not to relays it says it has a link to, which
+    /// had them from itself. In a full mesh of n relays an advert is n messages and not n times n.
+    fn pass_on(&mut self, adverts: &[RelayAdvert], from: NodeId) {
+        let up = self.mesh.neighbours.iter().filter(|(node, _)| **node != from);
+        let links: Vec<(NodeId, LinkId)> = up.filter_map(|(node, neighbour)| Some((*node, neighbour.up?.0))).collect();
+        for (node, link) in links {
+            let lacks =
+                |advert: &&RelayAdvert| advert.origin != node && advert.links.iter().all(|told| told.neighbour != node);
+            let lacking: Vec<RelayAdvert> = adverts.iter().filter(lacks).cloned().collect();
+            for adverts in lacking.chunks(MAX_ADVERTS) {
+                self.send(link, ControlMessage::LinkState { adverts: adverts.to_vec() });
             }
         }
     }

@@ -1,7 +1,8 @@
 //! From a scenario to a world at time zero.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use netflow_overlay::node::{Quota, RelayConfig};
 use netflow_overlay::{RelayInfo, Tier};
@@ -18,8 +19,10 @@ use crate::scenario::{Flow, MS, Place, Plug, SECOND, Scenario, Talk};
 
 /// Checks of everything that is not checked at each event.
 pub(super) const WATCH_US: u64 = 5 * SECOND;
-/// Pairs of a network that must talk in the end: all in small networks, a sample in large ones.
+/// Pairs of a network that must talk in the end, on average: all in small networks, a sample in large ones. Fewer where there are many
+/// networks: 240 in all.
 const FINAL_PAIRS: u64 = 24;
+const ALL_FINAL_PAIRS: u64 = 240;
 
 impl World {
     /// The world of a scenario. `trace`: print what happens.
@@ -37,6 +40,9 @@ impl World {
             links: BTreeMap::new(),
             next_link: 0,
             partitions: BTreeMap::new(),
+            cuts: BTreeSet::new(),
+            signatures: Arc::default(),
+            neighbours: BTreeSet::new(),
             trails: BTreeMap::new(),
             networks: scenario.networks.iter().map(|_| NetState::default()).collect(),
             flows: Vec::new(),
@@ -84,6 +90,7 @@ impl World {
     fn build_hosts(&mut self) {
         let members = self.scenario.members.len();
         let infos: Vec<RelayInfo> = (0..self.scenario.relays.len()).map(|relay| self.relay_info(relay)).collect();
+        let willing: BTreeSet<usize> = self.scenario.networks.iter().filter_map(|private| private.willing).collect();
         for index in 0..members {
             let member = self.scenario.members[index].clone();
             let interfaces = member.plugs.iter().enumerate();
@@ -95,7 +102,8 @@ impl World {
                 .iter()
                 .find(|private| private.members.first() == Some(&index))
                 .map_or_else(Vec::new, |private| private.relays.iter().map(|relay| infos[*relay].clone()).collect());
-            let fixed = self.fixed(format!("m{index}"), index, Tier::Edge, None, default_relays, member.place);
+            let relay = willing.contains(&index).then(|| willing_config(self.willing_info(index).addrs));
+            let fixed = self.fixed(format!("m{index}"), index, Tier::Edge, relay, default_relays, member.place);
             self.add_host(Host::new(fixed, interfaces, member.skew_s));
         }
         for relay in 0..self.scenario.relays.len() {
@@ -154,16 +162,15 @@ impl World {
     }
 
     fn interface(&self, host: HostId, nth: usize, plug: Plug, v6_only: bool) -> Interface {
-        let low = u8::try_from(2 + host % 200).unwrap_or(2);
         match plug {
             Plug::Public => {
-                let high = u8::try_from(host / 200).unwrap_or(0);
-                let v4 = IpAddr::V4(Ipv4Addr::new(198, if nth == 0 { 18 } else { 19 }, high, low));
-                Interface { segment: INTERNET, v4: Some(v4), v6: None, up: true }
+                let is_willing = self.scenario.networks.iter().any(|private| private.willing == Some(host));
+                let v6 = Some(willing_v6(host)).filter(|_| is_willing);
+                Interface { segment: INTERNET, v4: Some(public_v4(host, nth)), v6, up: true }
             }
             Plug::Site(site) => {
                 let (gateway, segment) = self.sites[site];
-                let v4 = IpAddr::V4(Ipv4Addr::new(192, 168, 1, low));
+                let v4 = self.private_v4(host, segment);
                 let v6 = self
                     .net
                     .gateway(gateway)
@@ -174,11 +181,24 @@ impl World {
         }
     }
 
+    /// An address of a home that nobody there has.
+    fn private_v4(&self, host: HostId, segment: SegmentId) -> IpAddr {
+        let nth = |nth: usize| IpAddr::V4(Ipv4Addr::new(192, 168, 1, u8::try_from(2 + nth % 200).unwrap_or(2)));
+        let mut all = (host..host + 200).map(nth);
+        all.find(|ip| self.net.host_on(segment, *ip).is_none()).unwrap_or_else(|| nth(host))
+    }
+
     pub(super) fn relay_info(&self, relay: usize) -> RelayInfo {
         let host = self.scenario.members.len() + relay;
         let (v4, v6) = relay_addrs(relay);
         let addrs = [v4, v6].map(|ip| SocketAddr::new(ip, MAIN_PORT)).to_vec();
         RelayInfo { node: crate::host::keys(self.key_seed(host)).node_id(), tier: Tier::Central, addrs }
+    }
+
+    /// A member that relays for its network.
+    pub(super) fn willing_info(&self, member: usize) -> RelayInfo {
+        let addrs = [public_v4(member, 0), willing_v6(member)].map(|ip| SocketAddr::new(ip, MAIN_PORT)).to_vec();
+        RelayInfo { node: crate::host::keys(self.key_seed(member)).node_id(), tier: Tier::Edge, addrs }
     }
 
     fn plan(&mut self) {
@@ -194,6 +214,10 @@ impl World {
         for index in 0..self.scenario.faults.len() {
             self.queue.put(self.scenario.faults[index].0, Event::Fault(index));
         }
+        for index in 0..self.scenario.cuts.len() {
+            self.queue.put(self.scenario.cuts[index].0, Event::Cut(index));
+        }
+        self.queue.put(self.scenario.heal_us, Event::Heal);
         let mut flows = self.scenario.flows.clone();
         let early = flows.len();
         flows.extend(self.final_flows());
@@ -207,13 +231,14 @@ impl World {
     /// Who must reach whom after everything was healed.
     fn final_flows(&mut self) -> Vec<Flow> {
         let mut flows = Vec::new();
+        let each = FINAL_PAIRS.min(ALL_FINAL_PAIRS / self.scenario.networks.len().max(1) as u64).max(1);
         for (network, private) in self.scenario.networks.iter().enumerate() {
             let members = &private.members;
             if self.scenario.idle == Some(network) {
                 continue;
             }
             let all = (members.len() * members.len().saturating_sub(1)) as u64;
-            let keep = (FINAL_PAIRS * 1_000_000).checked_div(all).unwrap_or(0).min(1_000_000);
+            let keep = (each * 1_000_000).checked_div(all).unwrap_or(0).min(1_000_000);
             for (from, to) in members.iter().flat_map(|from| members.iter().map(move |to| (*from, *to))) {
                 if from != to && self.rng.below(1_000_000) < keep {
                     let start_us = self.scenario.heal_us + self.rng.below(SECOND);
@@ -223,6 +248,32 @@ impl World {
             }
         }
         flows
+    }
+}
+
+/// Address of a host's `nth` interface where that is plugged straight into the internet.
+fn public_v4(host: HostId, nth: usize) -> IpAddr {
+    let (high, low) = (u8::try_from(host / 200).unwrap_or(0), u8::try_from(2 + host % 200).unwrap_or(2));
+    IpAddr::V4(Ipv4Addr::new(198, if nth == 0 { 18 } else { 19 }, high, low))
+}
+
+/// A member that relays is there for members without IPv4 too.
+fn willing_v6(host: HostId) -> IpAddr {
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xfffe, 0, 0, 0, 0, u16::try_from(host + 1).unwrap_or(u16::MAX)))
+}
+
+/// The relay service of an edge node: its own uplink is the bottleneck, and it knows no other relay.
+fn willing_config(public_addrs: Vec<SocketAddr>) -> RelayConfig {
+    RelayConfig {
+        public_addrs,
+        default_quota: Some(Quota { bytes_per_day: 1 << 34, rate_bps: 50_000_000 }),
+        grants: Vec::new(),
+        max_networks: 4,
+        max_circuits: 4_096,
+        mesh: Vec::new(),
+        rate_bps: Some(50_000_000),
+        price: 1,
+        transit: Vec::new(),
     }
 }
 

@@ -14,9 +14,8 @@ use crate::scenario::{MS, Place};
 const LAN_US: u64 = 300;
 /// Relayed frames remembered for finding loops; all are forgotten at once then.
 const MAX_TRAILS: usize = 50_000;
-/// Entries one node may cause in its router's connection tracking by searching (issue 3), and its links in use.
+/// Entries one node may cause in its router's connection tracking (issue 3): searches for all peers, and its links in use.
 const MAX_PAIRS: usize = 300;
-const PAIRS_PER_PEER: usize = 4;
 
 impl World {
     /// A datagram leaves a node.
@@ -54,12 +53,14 @@ impl World {
         } else {
             1 + u64::from(self.rng.below(1_000_000) < from_place.double_ppm + to_place.double_ppm)
         };
-        for _ in 0..copies {
+        let mut original = Some(bytes);
+        for copy in 0..copies {
             if !near && self.rng.below(1_000_000) < from_place.loss_ppm + to_place.loss_ppm {
                 self.report.weather_lost += 1;
                 continue;
             }
-            let mut bytes = bytes.clone();
+            let last = copy + 1 == copies;
+            let Some(mut bytes) = (if last { original.take() } else { original.clone() }) else { return };
             if !near && self.rng.below(1_000_000) < from_place.corrupt_ppm + to_place.corrupt_ppm {
                 let at = self.rng.index(bytes.len());
                 let flip = 1 + u8::try_from(self.rng.below(255)).unwrap_or(0);
@@ -120,7 +121,12 @@ impl World {
     // ---- whom a node may send to
 
     fn watch_target(&mut self, host: HostId, to: SocketAddr) {
-        if is_private(to.ip()) && !self.has_peer_on_link(host, to) {
+        if !is_private(to.ip()) || self.neighbours.contains(&(host, to.ip())) {
+            return;
+        }
+        if self.has_peer_on_link(host, to) {
+            self.neighbours.insert((host, to.ip()));
+        } else {
             let name = &self.hosts[host].fixed.name;
             self.oracle.violated(format!("{name} sends to {to}, a private address that is no member's on its links"));
         }
@@ -132,7 +138,7 @@ impl World {
         if !known {
             let pairs = self.hosts[host].pairs.sent(self.now_us, local, to);
             self.report.most_pairs = self.report.most_pairs.max(pairs);
-            if pairs > MAX_PAIRS + PAIRS_PER_PEER * self.hosts.len() {
+            if pairs > MAX_PAIRS {
                 let name = &self.hosts[host].fixed.name;
                 self.oracle.violated(format!("{name} has {pairs} entries in connection tracking"));
             }
@@ -207,11 +213,10 @@ fn delay(a: &Place, b: &Place) -> u64 {
     a.access_us + b.access_us + (x * x + y * y).isqrt() + MS / 5
 }
 
-/// What stays the same of a relayed frame from hop to hop: FNV-1a over its sealed inside.
-fn relayed_tag(bytes: &[u8]) -> Option<u64> {
+/// What stays the same of a relayed frame from hop to hop: its last 16 bytes, which are the tag of a sealed one.
+fn relayed_tag(bytes: &[u8]) -> Option<u128> {
     if *bytes.first()? != FrameKind::Relay as u8 {
         return None;
     }
-    let hash = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    Some(bytes.get(8..)?.iter().fold(0xcbf2_9ce4_8422_2325, hash))
+    bytes.get(8..)?.last_chunk().map(|tag| u128::from_le_bytes(*tag))
 }

@@ -39,6 +39,21 @@ impl World {
         }
     }
 
+    /// A way between a member and a relay, or two relays, is gone for good.
+    pub(super) fn cut(&mut self, index: usize) {
+        let (_, one, other) = self.scenario.cuts[index];
+        self.diary.note(self.now_us, || format!("cut: host {one} from host {other}"));
+        self.cuts.insert((one.min(other), one.max(other)));
+        self.recheck_links();
+    }
+
+    /// From now on nothing new fails: whoever was to die at his next write lives.
+    pub(super) fn heal(&mut self) {
+        for host in &mut self.hosts {
+            host.die_at = None;
+        }
+    }
+
     pub(super) fn undo(&mut self, undo: Undo) {
         self.diary.note(self.now_us, || format!("healed: {undo:?}"));
         match undo {
@@ -68,6 +83,7 @@ impl World {
         let (outer, old) = (self.net.gateway(gateway).outer, self.net.gateway(gateway).nat.outer_ip);
         let outer_ip = if renumber && outer == INTERNET { self.fresh_outer(site, outer) } else { old };
         self.net.reboot(gateway, outer_ip);
+        self.neighbours.clear();
         let inside = |host: &HostId| self.hosts[*host].interfaces.iter().any(|it| it.segment == segment);
         let hosts: Vec<HostId> = (0..self.hosts.len()).filter(inside).collect();
         for host in hosts.into_iter().filter(|host| self.hosts[*host].wants_mapping).collect::<Vec<_>>() {

@@ -9,13 +9,15 @@ mod shell;
 mod users;
 mod watch;
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use netflow_overlay::node::LinkId;
 use netflow_overlay::{NetworkId, NodeId, PortId};
 
 use crate::host::Host;
+use crate::memo::Memo;
 use crate::net::{GatewayId, HostId, Net, SegmentId, Wire};
 use crate::oracle::Oracle;
 use crate::queue::Queue;
@@ -73,6 +75,8 @@ enum Event {
     LinkTimeout { link: u64, since_us: u64 },
     Fault(usize),
     Undo(Undo),
+    Cut(usize),
+    Heal,
     Create { network: usize },
     Join { network: usize, member: HostId },
     Revoke { network: usize, member: HostId },
@@ -104,6 +108,8 @@ pub(crate) struct NetState {
     pub(crate) id: Option<NetworkId>,
     /// Tokens given out and not used up yet.
     tokens: BTreeMap<HostId, String>,
+    /// Members whose owner died over their revocation.
+    revoking: BTreeSet<HostId>,
     /// When a member was revoked.
     pub(crate) revoked: BTreeMap<HostId, u64>,
 }
@@ -123,8 +129,13 @@ pub struct World {
     links: BTreeMap<u64, Link>,
     next_link: u64,
     partitions: BTreeMap<usize, (u64, u64)>,
+    /// Pairs of hosts that do not reach each other, for good.
+    cuts: BTreeSet<(HostId, HostId)>,
+    signatures: Arc<Memo>,
+    /// Private addresses a host was found to be right to send to; forgotten when a box comes back with another one.
+    neighbours: BTreeSet<(HostId, IpAddr)>,
     /// Relayed frames a relay has seen, by their tag: where they had been before.
-    trails: BTreeMap<(HostId, u64), Vec<HostId>>,
+    trails: BTreeMap<(HostId, u128), Vec<HostId>>,
     pub(crate) networks: Vec<NetState>,
     pub(crate) flows: Vec<users::Talker>,
     pub(crate) oracle: Oracle,
@@ -221,6 +232,8 @@ impl World {
             Event::LinkTimeout { link, since_us } => self.link_timeout(link, since_us),
             Event::Fault(index) => self.fault(index),
             Event::Undo(undo) => self.undo(undo),
+            Event::Cut(index) => self.cut(index),
+            Event::Heal => self.heal(),
             Event::Create { network } => self.create(network),
             Event::Join { network, member } => self.join(network, member),
             Event::Revoke { network, member } => self.revoke(network, member),
@@ -245,5 +258,6 @@ impl World {
     fn is_cut(&self, from: HostId, to: HostId) -> bool {
         let bit = |mask: u64, host: HostId| mask >> (host % 64) & 1 == 1;
         self.partitions.values().any(|(a, b)| bit(*a, from) && bit(*b, to))
+            || (!self.cuts.is_empty() && self.cuts.contains(&(from.min(to), from.max(to))))
     }
 }

@@ -1,9 +1,12 @@
 //! Around a node: its timer, its outputs, its life. What `router/` does with an operating system.
 
+use std::sync::Arc;
+
 use netflow_overlay::node::{Event as NodeEvent, MapProtocol, Node, Output, PortMapping};
 use netflow_overlay::{Now, PortId};
 
 use super::{Event, Payload, Tell, Undo, World};
+use crate::memo::Memo;
 use crate::net::HostId;
 use crate::scenario::MS;
 
@@ -19,7 +22,8 @@ impl World {
             return;
         }
         let now_us = self.now_us;
-        self.hosts[host].start(now_us);
+        let signatures = Arc::<Memo>::clone(&self.signatures);
+        self.hosts[host].start(now_us, signatures);
         if self.hosts[host].fixed.relay.is_some() {
             self.hosts[host].bind(PortId::ALT_443, 443);
             self.hosts[host].open(PortId::STUN_ALT);
@@ -88,7 +92,8 @@ impl World {
                 if let Some((writes, down_us)) = self.hosts[host].die_at
                     && self.hosts[host].disk.writes >= writes
                 {
-                    self.kill(host, down_us);
+                    // Whenever the write comes, everybody runs when the world is whole again.
+                    self.kill(host, down_us.min(self.scenario.heal_us.saturating_sub(self.now_us)));
                 }
             }
             Output::Datagram { from, to, ttl, bytes } => self.datagram(host, from, to, ttl, bytes),
@@ -127,6 +132,7 @@ impl World {
             NodeEvent::NetworkDown { network, .. } => drop(self.hosts[host].plans.remove(&network)),
             NodeEvent::PathChanged { network, node, class, reason, voluntary: true, .. } => {
                 let boot = self.hosts[host].boot;
+                self.report.switches += 1;
                 self.oracle.switched(self.now_us, (host, boot, network, node, class.index()), &reason);
             }
             NodeEvent::ForkDetected { .. } => {

@@ -55,7 +55,10 @@ impl Talker {
 impl World {
     pub(super) fn create(&mut self, network: usize) {
         let owner = self.scenario.networks[network].members[0];
-        let relays = self.scenario.networks[network].relays.iter().map(|relay| self.relay_info(*relay)).collect();
+        let private = &self.scenario.networks[network];
+        // The willing one first: a node keeps links to the first four.
+        let relays = private.willing.iter().map(|member| self.willing_info(*member));
+        let relays = relays.chain(private.relays.iter().map(|relay| self.relay_info(*relay))).collect();
         let options = CreateOptions { relays, ..CreateOptions::default() };
         let name = format!("net{network}");
         let boot = self.hosts[owner].boot;
@@ -116,7 +119,12 @@ impl World {
             let is_member = node.members(&id).is_ok_and(|members| members.iter().any(|member| member.node == whom));
             is_member && node.revoke(now, &id, &whom).is_ok()
         });
-        if done == Some(true) && self.hosts[owner].node.is_some() {
+        let died = self.hosts[owner].node.is_none();
+        if done == Some(true) && died {
+            // It died over it: whether the entry was durable shows when it is back.
+            self.networks[network].revoking.insert(member);
+            self.later(AGAIN_US, Event::Revoke { network, member });
+        } else if done == Some(true) || (done == Some(false) && self.networks[network].revoking.contains(&member)) {
             self.diary.note(self.now_us, || format!("m{member} is revoked in net{network}"));
             self.networks[network].revoked.insert(member, self.now_us);
         } else if done.is_none() && self.now_us < self.scenario.heal_us {

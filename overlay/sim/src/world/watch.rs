@@ -75,7 +75,8 @@ impl World {
             let (first, last) = (talker.first_us, talker.last_us);
             let took = first.map(|first| first.saturating_sub(self.scenario.heal_us));
             if took.is_none_or(|took| took > CONNECTED_US) {
-                self.oracle.violated(format!("{pair}: connected after {took:?} us"));
+                let (from, to) = (self.standing(flow.from), self.standing(flow.to));
+                self.oracle.violated(format!("{pair}: connected after {took:?} us; {from}; {to}"));
             } else if last.is_none_or(|last| last + 30 * SECOND < self.now_us) {
                 self.oracle.violated(format!("{pair}: silent since {last:?}"));
             }
@@ -89,6 +90,17 @@ impl World {
                 self.oracle.violated(format!("{pair}: could be direct and is not"));
             }
         }
+    }
+
+    /// How a host and its links stand, for the message of a failure.
+    fn standing(&self, host: HostId) -> String {
+        let Some(node) = &self.hosts[host].node else { return format!("m{host} does not run") };
+        let links = node.status(self.hosts[host].now(self.now_us)).links;
+        let links = links.iter().filter(|link| link.outgoing).map(|link| {
+            let name = self.by_id.get(&link.node).map_or("?", |relay| self.hosts[*relay].fixed.name.as_str());
+            format!("{name} {}{}", if link.up { "up" } else { "down" }, if link.bound { " bound" } else { "" })
+        });
+        format!("m{host} {:?}: {}", self.scenario.members[host].plugs, links.collect::<Vec<_>>().join(", "))
     }
 
     /// Everybody who was to join is in.

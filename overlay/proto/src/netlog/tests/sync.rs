@@ -47,3 +47,39 @@ fn an_entry_ahead_of_its_chain_says_which_ones_are_missing() {
     assert_eq!(replica.insert(&last), Ok(Inserted::Known));
     assert_eq!(replica.state(), log.state());
 }
+
+/// Counts what it is asked.
+#[derive(Default)]
+struct Counting(std::sync::atomic::AtomicU32);
+
+impl crate::identity::Signatures for Counting {
+    fn verify(
+        &self,
+        key: &[u8; 32],
+        domain: &str,
+        message: &[u8],
+        signature: &[u8; 64],
+    ) -> Result<(), crate::identity::SignatureError> {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        crate::identity::Strict.verify(key, domain, message, signature)
+    }
+}
+
+#[test]
+fn an_entry_that_comes_from_a_second_relay_is_not_verified_again_and_a_changed_one_is_refused() {
+    let log = log_with_admins(&[&keys(1)]);
+    let raws: Vec<Vec<u8>> = log.entries().into_iter().map(<[u8]>::to_vec).collect();
+    let counting = std::sync::Arc::new(Counting::default());
+    let checked = || counting.0.swap(0, std::sync::atomic::Ordering::Relaxed);
+    let mut replica = NetworkLog::empty_with(log.network(), counting.clone());
+    replica.insert_all(&raws);
+    assert_eq!(checked(), 4, "three entries, and the record in one of them");
+    let (results, fresh) = replica.insert_all(&raws);
+    assert!(results.iter().all(|result| *result == Ok(Inserted::Known)) && fresh.is_empty());
+    assert_eq!(checked(), 0);
+    // The last byte is of the signature: the same entry by its hash, and not the bytes that were verified.
+    let mut changed = raws[1].clone();
+    *changed.last_mut().unwrap() ^= 1;
+    assert!(replica.insert(&changed).is_err());
+    assert_eq!(checked(), 1);
+}
