@@ -45,6 +45,15 @@ fn a_mapped_port_behind_a_carriers_box_is_found_by_a_search() {
     holds(191);
 }
 
+/// Found by pairs that keep one relay each: circuits stay open while the links of their relays are down, and a pair that had nothing but such
+/// circuits never asked for a way over the mesh.
+#[test]
+fn a_pair_whose_open_circuits_are_all_dead_asks_for_a_way_over_the_mesh() {
+    for seed in [250, 408, 426, 442] {
+        holds(seed);
+    }
+}
+
 /// Seeds of `make test`; 200 in four parts, so that two cores share them.
 fn seeds(part: u64) {
     let count = env("SEEDS").unwrap_or(200);
