@@ -64,7 +64,7 @@ fn seeds(part: u64) {
     }
     println!("{sum}");
     // A node may be in the pause between two attempts when a run ends; see `Scenario::demands_direct`.
-    assert!(sum.must_direct * 100 >= sum.must * 98, "{} of {} pairs are direct", sum.must_direct, sum.must);
+    assert!(sum.must_direct * 100 >= sum.must * 99, "{} of {} pairs are direct", sum.must_direct, sum.must);
 }
 
 #[test]
