@@ -13,7 +13,9 @@ use netchain_consensus::twin::MemoryChain;
 use netchain_consensus::{
     Application, Block, CertifiedBlock, Config, Draft, Effect, Host, Invalid, Keys, Message, Timing, Tip,
 };
-use netchain_types::{Certificate, ChainDomain, CommitSignature, VoteKind, vote_signing_bytes};
+use netchain_types::{
+    Certificate, ChainDomain, CommitSignature, ProposerOrder, VoteKind, WitnessSet, vote_signing_bytes,
+};
 
 type Place = (Address, u64, u32, u8);
 
@@ -300,4 +302,85 @@ fn a_creator_of_a_hundred_blocks_has_a_few_executed() {
     }
     assert!((1..=8).contains(&count.get()), "{} blocks executed", count.get());
     assert!(frames <= 24, "{frames} log entries");
+}
+
+/// After block 1 another set serves, and this node makes every block; notes how much evidence it is to put into one.
+struct Handing {
+    chain: MemoryChain,
+    me: Address,
+    leaves: Option<usize>,
+    offered: std::rc::Rc<std::cell::RefCell<Vec<usize>>>,
+}
+
+impl Application for Handing {
+    fn tip(&self) -> Tip {
+        let mut tip = self.chain.tip();
+        if tip.height > 0 {
+            let mut seats = tip.next.seats().to_vec();
+            self.leaves.map(|seat| seats.remove(seat));
+            tip.next = WitnessSet::new(seats).unwrap();
+            tip.voted = tip.next.clone();
+            let order = vec![u8::try_from(tip.next.seat_of(&self.me).unwrap()).unwrap(); tip.next.len()];
+            tip.order = ProposerOrder { shuffle_round: 0, current: order.clone(), next: order, slot: 0 };
+        }
+        tip
+    }
+
+    fn propose(&mut self, draft: &Draft<'_>) -> Option<Block> {
+        if draft.last_commit.is_none() {
+            return self.chain.propose(draft);
+        }
+        self.offered.borrow_mut().push(draft.evidence.len());
+        None
+    }
+
+    fn binds(&self, block: &Block) -> bool {
+        self.chain.binds(block)
+    }
+
+    fn validate(&mut self, block: &Block) -> Result<(), Invalid> {
+        self.chain.validate(block)
+    }
+
+    fn commit(&mut self, block: &Block, certificate: &Certificate) -> Result<(), Invalid> {
+        self.chain.commit(block, certificate)
+    }
+
+    fn certified(&self, height: u64) -> Option<CertifiedBlock> {
+        self.chain.certified(height)
+    }
+}
+
+/// The others would refuse such a block, and the next one, and the one after that.
+#[test]
+fn evidence_against_a_witness_that_has_left_both_sets_is_not_offered() {
+    let creator = usize::from(chain(4).tip().order.seat(0));
+    let liar = (creator + 1) % 4;
+    let offered = |leaves: Option<usize>| {
+        let me = set(4).seats()[creator].account;
+        let offered = std::rc::Rc::default();
+        let app = Handing { chain: chain(4), me, leaves, offered: std::rc::Rc::clone(&offered) };
+        let config = Config { chain: domain(4), account: me, timing: Timing::default() };
+        let mut host: Host<Handing> = Host::start(config, Box::new(key(creator)), app, &[], now(0));
+        let effects: Vec<Effect> = std::iter::from_fn(|| host.poll_effect()).collect();
+        let block = said(&effects).into_iter().find_map(|m| match m {
+            Message::Proposal(p) => Some(p.message.block.hash()),
+            _ => None,
+        });
+        let mut vote = |i: usize, kind, value| {
+            let voter = Voter(set(4).seats()[i].account);
+            let vote = Vote { kind, height: Height(1), round: Round::new(0), value, voter };
+            let signature = key(i).sign(&vote.signing_bytes(&domain(4)));
+            host.handle_message(now(1), 9, Message::Vote(SignedVote::new(vote, signature)));
+        };
+        vote(liar, VoteType::Prevote, NilOrVal::Nil);
+        for kind in [VoteType::Prevote, VoteType::Precommit] {
+            (0..4).for_each(|i| vote(i, kind, NilOrVal::Val(block.unwrap())));
+        }
+        host.handle_timeout(now(3_000_000));
+        assert_eq!(host.height(), 2);
+        offered.take()
+    };
+    assert_eq!(offered(None), [1], "whoever stays is convicted");
+    assert_eq!(offered(Some(liar)), [0]);
 }

@@ -89,7 +89,7 @@ pub fn genesis(scenario: &Scenario, sets: &[WitnessSet], wallets: &[Wallet]) -> 
     alloc.insert(params.witness_contract, witness_contract);
     let nfc = GenesisNfc {
         min_base_fee: params.min_base_fee,
-        prize_pool: (scenario.seed % 2 == 0).then(|| Address::repeat_byte(0x77)),
+        prize_pool: scenario.seed.is_multiple_of(2).then(|| Address::repeat_byte(0x77)),
         witness_contract: params.witness_contract,
         witnesses: sets.first().map(|set| set.seats().iter().map(entry).collect()).unwrap_or_default(),
     };

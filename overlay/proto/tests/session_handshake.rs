@@ -108,6 +108,24 @@ fn simultaneous_initiation_ends_with_sessions_that_carry_both_ways() {
 }
 
 #[test]
+fn an_initiation_that_came_before_the_peer_knew_us_is_repeated_as_soon_as_it_does() {
+    // Whichever end has precedence: a first packet must not wait for the second of an ordinary repetition.
+    for early in [Side::A, Side::B] {
+        let late = if early == Side::A { Side::B } else { Side::A };
+        let mut pair = Pair::new(DEFAULT, DEFAULT);
+        pair.send(early, b"early");
+        pair.flights().clear();
+        pair.pass(SECOND / 50, SECOND / 50);
+        pair.send(late, b"late");
+        pair.run();
+        pair.pass(SECOND / 5, SECOND / 100);
+        let mut delivered = pair.take_delivered();
+        delivered.sort_by_key(|(side, _)| *side == early);
+        assert_eq!(delivered, [(late, b"early".to_vec()), (early, b"late".to_vec())], "{early:?} was first");
+    }
+}
+
+#[test]
 fn crossed_sessions_are_renewed_before_they_run_out() {
     let mut pair = Pair::new(DEFAULT, DEFAULT);
     pair.send(Side::A, b"from a");

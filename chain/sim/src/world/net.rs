@@ -17,10 +17,10 @@ impl<A: Twin, R: Rules> World<A, R> {
     pub(super) fn ask_around(&mut self, node: usize) {
         let peer = self.rng.index(self.machines.len());
         let height = |at: usize| self.machines.get(at).filter(|it| it.host.is_some()).map(Machine::height);
-        if let (Some(here), Some(there)) = (height(node), height(peer)) {
-            if there > here {
-                self.send(node, peer, 0, &Rc::new(Message::BlockRequest(here + 1)));
-            }
+        if let (Some(here), Some(there)) = (height(node), height(peer))
+            && there > here
+        {
+            self.send(node, peer, 0, &Rc::new(Message::BlockRequest(here + 1)));
         }
         self.at(self.now_us + ASK_US, Event::Ask(node));
     }

@@ -33,13 +33,13 @@ pub(crate) fn body(bytes: &[u8]) {
 }
 
 pub(crate) fn genesis(bytes: &[u8]) {
-    if let Ok(genesis) = Genesis::from_json(bytes) {
-        if let Ok(block) = genesis.block() {
-            block.header.check().expect("a genesis header of this chain");
-            let json = serde_json::to_vec(&genesis).unwrap();
-            let again = Genesis::from_json(&json).unwrap().block().unwrap();
-            assert_eq!(again.header.hash(), block.header.hash(), "written and read: the same chain");
-        }
+    if let Ok(genesis) = Genesis::from_json(bytes)
+        && let Ok(block) = genesis.block()
+    {
+        block.header.check().expect("a genesis header of this chain");
+        let json = serde_json::to_vec(&genesis).unwrap();
+        let again = Genesis::from_json(&json).unwrap().block().unwrap();
+        assert_eq!(again.header.hash(), block.header.hash(), "written and read: the same chain");
     }
 }
 

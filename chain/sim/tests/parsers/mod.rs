@@ -203,13 +203,13 @@ pub(crate) fn light_proof(bytes: &[u8]) {
     assert!(!(proven && verify_storage(root, &slot, value + U256::ONE, &nodes).is_ok()), "two values by one proof");
     // What the precompile and the node use agrees with the light client.
     let path = netchain_state::Nibbles::unpack(keccak256(slot));
-    if let Ok(Some(walked)) = netchain_state::trie::walk_proof(root, &path, &nodes) {
-        if let Ok(walked) = alloy_rlp::decode_exact::<U256>(&walked) {
-            // Longer nodes than any trie has: the light client does not even look.
-            if !walked.is_zero() && nodes.iter().all(|node| node.len() <= 1_024) {
-                assert!(verify_storage(root, &slot, walked, &nodes).is_ok(), "two verifiers, two verdicts");
-            }
-        }
+    // Longer nodes than any trie has: the light client does not even look.
+    if let Ok(Some(walked)) = netchain_state::trie::walk_proof(root, &path, &nodes)
+        && let Ok(walked) = alloy_rlp::decode_exact::<U256>(&walked)
+        && !walked.is_zero()
+        && nodes.iter().all(|node| node.len() <= 1_024)
+    {
+        assert!(verify_storage(root, &slot, walked, &nodes).is_ok(), "two verifiers, two verdicts");
     }
 }
 

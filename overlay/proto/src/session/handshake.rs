@@ -32,6 +32,9 @@ const RETRY_US: [u64; 4] = [1_000_000, 2_000_000, 4_000_000, 5_000_000];
 const RETRY_JITTER_US: u64 = 333_000;
 /// While our first initiation is younger than this, the smaller static key does not answer the other's.
 const SIMULTANEOUS_US: u64 = 1_000_000;
+/// What the end with precedence waits for the answer to its own first initiation before it sends another one. The peer may have got the
+/// first one before it knew us; now that it initiates, it does. A usual round trip, so that seldom two are sent for nothing.
+const HURRY_US: u64 = 100_000;
 /// Responses with a correct mac and wrong content that one initiation bears. Only a member on the path can make them.
 const MAX_BAD_RESPONSES: u8 = 16;
 /// Draws of a random index before giving up; with 65,536 indices in use one draw fails once in 65,536.
@@ -130,6 +133,7 @@ impl SessionTable {
             peer.last_counter = Some(read.payload.counter);
         }
         if self.has_precedence(now, slot) {
+            self.hurry(now, slot);
             return Err(DropReason::SimultaneousInit);
         }
         self.answer(now, rng, slot, &frame, read)
@@ -153,6 +157,14 @@ impl SessionTable {
             };
             self.local_public < peer.keys.x25519 && peer.pending.as_ref().is_some_and(young)
         })
+    }
+
+    /// The peer knows us by now: our own initiation is repeated soon, unless it is answered.
+    fn hurry(&mut self, now: Now, slot: usize) {
+        if let Some(pending) = self.peer_mut(slot).and_then(|peer| peer.pending.as_mut()) {
+            pending.retry_us = pending.retry_us.min(pending.sent_us.saturating_add(HURRY_US).max(now.mono_us));
+        }
+        self.reschedule(slot);
     }
 
     fn answer(
