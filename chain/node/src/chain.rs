@@ -83,7 +83,12 @@ impl Chain {
             witnesses(&store.state_at(height.saturating_sub(1))?, &executor)?
         };
         for set in [&voted, &next] {
-            store.keep_witness_set(set)?;
+            // A full disk must not keep a node from starting: it reads, and says what is wrong when it has something to write.
+            if store.witness_set(&set.hash())?.is_none()
+                && let Err(error) = store.keep_witness_set(set)
+            {
+                tracing::warn!(%error, "the witness set cannot be noted");
+            }
         }
         let tip = tip_of(&store, &header, voted, next)?;
         Ok(Self { store, executor, domain, pool, reveal, heads, recent: Arc::default(), tip, header, done: None })

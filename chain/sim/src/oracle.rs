@@ -58,6 +58,10 @@ impl Oracle {
         if let Some(known) = self.blocks.get(&height) {
             return if *known == hash { Ok(()) } else { Err(format!("agreement: two blocks at height {height}")) };
         }
+        // Every node that committed the block before may have lost its power in the middle of it: nobody has shown it yet.
+        if height > 1 && !self.blocks.contains_key(&(height - 1)) {
+            self.committed(scenario, store, height - 1, report)?;
+        }
         self.blocks.insert(height, hash);
         let (header, extra) = (block.block.header(), block.block.extra());
         if self.blocks.get(&(height - 1)) != Some(&header.parent_hash) {

@@ -171,7 +171,7 @@ fn a_direct_path_that_loses_a_fifth_is_left_for_a_clean_relay_within_a_minute_an
     for seed in 0..30 {
         let changes = an_hour_at_one_packet_a_second(seed, 200, 0);
         let first = changes.first().copied().unwrap_or(u64::MAX);
-        assert!(first <= 60 && changes.len() <= 2, "seed {seed}: changes at {changes:?}");
+        assert!(first <= 60 && changes.len() <= 3, "seed {seed}: changes at {changes:?}");
     }
 }
 
