@@ -25,10 +25,11 @@ use super::table::SessionTable;
 use super::types::{DropReason, FrameOutcome, PqMode, RefuseReason, SessionEvent, Source};
 use crate::Now;
 
-/// Waits before the second, third and fourth initiation, then the last value for ever: a lost first frame must not cost the user five
-/// seconds, a peer that is gone must not cost the network more than 17 frames in 90 s.
-const RETRY_US: [u64; 4] = [1_000_000, 2_000_000, 4_000_000, 5_000_000];
-/// Added to each wait at random, so that many peers of one restarted node do not retry in step.
+/// Waits before the second initiation and those after it, then the last value for ever: a first frame that is lost, or that comes a moment
+/// before the peer has read of us, must not cost the user a second; a peer that is gone must not cost the network more than 19 frames in
+/// 90 s. A way of more than 250 ms makes a second one for nothing, and its answer comes before the third.
+const RETRY_US: [u64; 5] = [250_000, 1_000_000, 2_000_000, 4_000_000, 5_000_000];
+/// Added to each wait at random, at most a third of it, so that many peers of one restarted node do not retry in step.
 const RETRY_JITTER_US: u64 = 333_000;
 /// While our first initiation is younger than this, the smaller static key does not answer the other's.
 const SIMULTANEOUS_US: u64 = 1_000_000;
@@ -352,7 +353,7 @@ impl SessionTable {
 fn retry_wait(attempt: u32, rng: &mut dyn CryptoRng) -> u64 {
     let step = usize::try_from(attempt.saturating_sub(1)).unwrap_or(usize::MAX).min(RETRY_US.len() - 1);
     let base = RETRY_US.get(step).copied().unwrap_or(5_000_000);
-    base + rng.next_u64() % RETRY_JITTER_US
+    base + rng.next_u64() % RETRY_JITTER_US.min(base / 3)
 }
 
 fn response_header(suite: Suite, sender_index: u32, receiver_index: u32) -> [u8; 12] {
