@@ -53,8 +53,8 @@ size: setup ## Stripped size of netflowd against its budget
 	@$(CARGO) xtask size
 
 fuzz: setup ## Fuzz every parser for SECONDS_EACH (default 60) on the stable compiler
-	@overlay/fuzz/run.sh $(or $(SECONDS_EACH),60)
-	@chain/fuzz/run.sh $(or $(SECONDS_EACH),60)
+	@scripts/fuzz.sh overlay/fuzz $(or $(SECONDS_EACH),60)
+	@scripts/fuzz.sh chain/fuzz $(or $(SECONDS_EACH),60)
 
 sim: setup ## Nodes behind NATs in virtual time: SEEDS=n [FIRST=0] histories (default 500), SEED=n one again with a trace, NODES=n [MINUTES=60] one large world
 	@$(CARGO) build --profile sim -p netflow-sim

@@ -63,6 +63,7 @@ pub fn run(idle_s: Option<u64>) -> Result<()> {
         println!("waiting {QUIET_S} s for sessions to go quiet, then counting for {idle_s} s ...");
         std::thread::sleep(Duration::from_secs(QUIET_S));
         let before = crowd.counted()?;
+        // The measuring window itself: nothing is waited for.
         std::thread::sleep(Duration::from_secs(idle_s));
         let day = (crowd.counted()? - before) * DAY_S / idle_s;
         row("idle EN, 101 members: control traffic", day as f64 / 1e6, "MB/day", Some(2.0));

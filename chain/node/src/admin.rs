@@ -28,6 +28,8 @@ const MAX_ANSWER_BYTES: u64 = 32 << 20;
 const MAX_CONNECTIONS: usize = 8;
 /// Transactions in one answer.
 const MAX_TRANSACTIONS: usize = 32_768;
+/// After a failed accept (no file descriptors left) the next one would fail as well.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// For a request to arrive.
 const REQUEST_TIME: Duration = Duration::from_secs(5);
 
@@ -99,7 +101,7 @@ pub fn serve(path: &Path, admin: Admin) -> anyhow::Result<tokio::task::JoinHandl
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the operator's socket");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }

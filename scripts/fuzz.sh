@@ -1,8 +1,11 @@
 #!/bin/sh
-# Runs every fuzz target (or those named) for SECONDS each (default 60) on the stable compiler: chain/fuzz/run.sh [SECONDS [TARGET...]]
-# Coverage needs no nightly: the pass is in LLVM. With a nightly, `cargo +nightly fuzz run TARGET` from chain/ adds the address sanitizer.
+# Runs every fuzz target of a crate (or those named) for SECONDS each (default 60) on the stable compiler:
+# scripts/fuzz.sh overlay/fuzz|chain/fuzz [SECONDS [TARGET...]]
+# Coverage needs no nightly: the pass is in LLVM. With a nightly, `cargo +nightly fuzz run TARGET` from the folder above adds the address sanitizer.
 set -eu
-cd "$(dirname "$0")"
+[ $# -gt 0 ] || { echo "fuzz: which crate? try: scripts/fuzz.sh overlay/fuzz" >&2; exit 2; }
+cd "$(dirname "$0")/../$1"
+shift
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
 target_dir=${CARGO_TARGET_DIR:-$PWD/target}
