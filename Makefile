@@ -5,7 +5,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 LAB := target/release/netflow-lab
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-unit test-lab test-slow bench-failover bench-flood demo lab measure fuzz sim sim-day sim-chain bench-exec localnet crash-chain bench-chain memory-chain clients-chain conformance contracts-check audit clean-lab size
+.PHONY: help setup build test test-unit test-lab test-slow bench-failover bench-flood bench-dataplane flamegraph demo lab measure fuzz sim sim-day sim-chain bench-exec localnet crash-chain bench-chain memory-chain clients-chain conformance contracts-check audit clean-lab size
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ bench-failover: setup ## Cut the direct path, kill the relay in use, switch the 
 bench-flood: setup ## 100,000 forged handshakes a second at an edge node and at a relay: what is left of iperf3, how long a join takes
 	@$(CARGO) build --release -p netflowd -p netctl -p netflow-lab
 	@$(LAB) flood
+
+bench-dataplane: setup ## Data path beside other overlays and the yardstick: DRIVERS=a,b (default: all that matter), TOPO=direct,relay, ROUNDS (5), SECS (10); root
+	@$(if $(NETFLOWD_BIN),true,$(CARGO) build --release -p netflowd -p netctl -p netflow-lab)
+	@bash lab/bench/run.sh
 
 demo: setup ## Homes behind NATs, one private network, direct paths, relays that cannot read it: the main job, told as it happens
 	@$(CARGO) build --release -p netflowd -p netctl -p netflow-lab

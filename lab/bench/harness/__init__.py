@@ -1,0 +1,1 @@
+"""The parts of lab/bench/bench.py: world (namespaces), driver, load, cpu, measure, report, profile."""
