@@ -22,6 +22,8 @@ struct Side {
     segment: SegmentId,
     /// The same port for everybody.
     stable: bool,
+    /// The same port for every port of one address.
+    stable_for_one: bool,
     /// Its port can be told before it is used.
     foreseeable: bool,
     /// Who may send to it after it has sent something somewhere.
@@ -33,6 +35,10 @@ struct Side {
 }
 
 impl Side {
+    fn can_be_guessed(&self) -> bool {
+        self.stable_for_one && self.filtering != Filtering::AddressAndPortDependent
+    }
+
     fn lets_all_in(&self) -> bool {
         self.filtering == Filtering::EndpointIndependent
     }
@@ -91,6 +97,8 @@ fn over_v4(world: &World, a: HostId, b: HostId) -> Direct {
         // A box that lets everybody in answers from another port than the one it was reached at; where the other side lets that in, and
         // the port stays the same for an address, the two find each other.
         (false, false) if x.lets_all_in() || y.lets_all_in() => Direct::May,
+        // One port for all of the peer's ports, and all of them let in: whoever guesses it once has it for good.
+        (false, false) if x.can_be_guessed() || y.can_be_guessed() => Direct::May,
         (false, false) => Direct::Never,
     };
     if x.unsteady || y.unsteady { best.min(Direct::May) } else { best }
@@ -127,6 +135,7 @@ fn side(world: &World, host: HostId) -> Option<Side> {
     Some(Side {
         segment,
         stable: kinds.iter().all(|kind| kind.mapping == Mapping::EndpointIndependent),
+        stable_for_one: kinds.iter().all(|kind| kind.mapping != Mapping::AddressAndPortDependent),
         foreseeable: kinds
             .iter()
             .all(|kind| kind.mapping == Mapping::EndpointIndependent || kind.ports == Ports::Preserving),

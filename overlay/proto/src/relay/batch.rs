@@ -29,11 +29,12 @@ pub(crate) fn batches(entries: Vec<Vec<u8>>) -> Vec<Vec<Vec<u8>>> {
     all
 }
 
-/// What to pull after gaps were seen: the widest stretch per author, at most one message of them.
+/// What to pull after gaps were seen: the widest stretch per author, at most one message of them. The entry that showed the gap was not
+/// stored, so the stretch ends with it and not before it.
 pub(crate) fn gap_ranges(gaps: &[([u8; 32], u32, u32)]) -> Vec<Range> {
     let mut ranges: Vec<Range> = Vec::new();
     for (author, have, got) in gaps {
-        let to = got.saturating_sub(1).max(*have);
+        let to = *got.max(have);
         if let Some(range) = ranges.iter_mut().find(|range| range.author == *author) {
             range.from = range.from.min(*have);
             range.to = range.to.max(to);
@@ -136,5 +137,14 @@ mod tests {
             let network = netflow_wire::NetworkId([1; 32]);
             assert!(netflow_wire::ControlMessage::LogEntries { network, entries }.encode().is_ok());
         }
+    }
+
+    #[test]
+    fn the_entry_that_showed_a_gap_is_pulled_with_what_lacks_before_it() {
+        let (a, b) = ([1; 32], [2; 32]);
+        let ranges = gap_ranges(&[(a, 4, 7), (b, 0, 1), (a, 5, 8)]);
+        assert_eq!(ranges, [Range { author: a, from: 4, to: 8 }, Range { author: b, from: 0, to: 1 }]);
+        // Another branch at the same place: the stretch is that place.
+        assert_eq!(gap_ranges(&[(a, 4, 4)]), [Range { author: a, from: 4, to: 4 }]);
     }
 }

@@ -145,12 +145,17 @@ impl World {
         }
     }
 
-    /// Is a private address one this node may try: on a link it is (or was) plugged into, and of a member of one of its
-    /// networks, or of the box such a member is behind? Two homes behind one carrier's box look alike from outside: what is on
-    /// our own link and a member's in the other home passes too.
+    /// Is a private address one this node may try: of a member of one of its networks, or of the box such a member is behind, on a
+    /// link it is (or was) plugged into, or on a link further out that its own boxes lead to (a peer's frame came from there, and
+    /// the answer goes back there)? Two homes behind one carrier's box look alike from outside: what is on our own link and a
+    /// member's in the other home passes too.
     fn has_peer_on_link(&self, host: HostId, to: SocketAddr) -> bool {
         let outermost = |segment: usize| self.net.boxes(segment).last().copied();
         let ours: Vec<&Interface> = self.hosts[host].interfaces.iter().filter(|it| it.segment != INTERNET).collect();
+        let outside =
+            |it: &&Interface| self.net.boxes(it.segment).into_iter().map(|gateway| self.net.gateway(gateway).outer);
+        let reached: Vec<usize> = ours.iter().map(|it| it.segment).chain(ours.iter().flat_map(outside)).collect();
+        let reached = |segment: usize| segment != INTERNET && reached.contains(&segment);
         let shared = |other: &HostId| {
             self.scenario.networks.iter().any(|net| net.members.contains(&host) && net.members.contains(other))
         };
@@ -158,15 +163,15 @@ impl World {
             (0..self.scenario.members.len()).filter(shared).flat_map(|other| &self.hosts[other].interfaces);
         theirs.any(|it| {
             let is_it = it.like(to.ip()) == Some(to.ip());
-            ours.iter().any(|own| {
-                let boxed = self.net.boxes(it.segment).into_iter().any(|gateway| {
-                    let gateway = self.net.gateway(gateway);
-                    gateway.outer == own.segment && gateway.nat.outer_ip == to.ip()
-                });
-                let alike = own.like(to.ip()).is_some_and(|own| same_link(own, to.ip(), 24))
-                    && outermost(it.segment) == outermost(own.segment);
-                boxed || (is_it && alike)
-            })
+            let boxed = self.net.boxes(it.segment).into_iter().any(|gateway| {
+                let gateway = self.net.gateway(gateway);
+                reached(gateway.outer) && gateway.nat.outer_ip == to.ip()
+            });
+            let alike = |own: &&Interface| {
+                own.like(to.ip()).is_some_and(|own| same_link(own, to.ip(), 24))
+                    && outermost(it.segment) == outermost(own.segment)
+            };
+            boxed || (is_it && (reached(it.segment) || ours.iter().any(alike)))
         })
     }
 
