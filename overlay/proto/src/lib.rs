@@ -6,6 +6,7 @@
 //! * [`netlog`]: the signed log of a network and the state replayed from it. Spec: `docs/spec/network-log.md`.
 //! * [`policy`]: who may send what to whom inside a network.
 //! * [`session`]: Noise sessions and the record layer. Spec: `docs/spec/wire.md`.
+//! * `plane`: the data path: decisions of the node, kept for the packets that follow.
 //! * [`path`]: measurement, choice, life and size of paths. [`relay`]: circuits, both ends. [`node`]: everything together.
 
 #[cfg(any(test, feature = "backup"))]
@@ -18,6 +19,7 @@ pub(crate) mod nat;
 pub mod netlog;
 pub mod node;
 pub mod path;
+pub(crate) mod plane;
 pub mod policy;
 pub mod relay;
 pub mod route;

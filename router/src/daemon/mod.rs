@@ -42,8 +42,8 @@ pub(crate) use start::run;
 
 /// Receive batches per iteration: at most 8 times 8 merged buffers, some 2 ms of work, before the timers get their turn.
 const RECEIVE_BUDGET: usize = 8;
-/// TUN reads per iteration, each up to one 64 KiB super-packet.
-const READ_BUDGET: usize = 8;
+/// TUN reads per iteration, each up to one 64 KiB super-packet, and small packets one by one: as many as one send call takes.
+const READ_BUDGET: usize = 64;
 /// Link events per iteration.
 const LINK_BUDGET: usize = 16;
 
@@ -168,7 +168,7 @@ impl Daemon {
         for _ in 0..RECEIVE_BUDGET {
             let now = self.now();
             let node = &mut self.node;
-            if !self.io.receive(port, |from, frame| node.handle_datagram(now, port, from, frame)) {
+            if !self.io.receive(port, now, node) {
                 break;
             }
             self.drain().await?;
@@ -180,11 +180,14 @@ impl Daemon {
         for _ in 0..READ_BUDGET {
             let now = self.now();
             let node = &mut self.node;
-            if !self.io.read_inside(network, |packet| node.handle_inside(now, network, packet)) {
+            if !self.io.read_inside(network, |packet, out| node.handle_inside_into(now, network, packet, out)) {
                 break;
             }
-            self.drain().await?;
+            if self.io.is_full() {
+                self.drain().await?;
+            }
         }
+        // `serve` drains what is left.
         Ok(())
     }
 

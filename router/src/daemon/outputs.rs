@@ -24,7 +24,7 @@ impl Daemon {
             extra_ports: self.io.ports().extra().count(),
             port_mapped: self.mapping.current.is_some(),
             node: status.counters,
-            io: self.io.counters,
+            io: self.io.counters(),
             quic_dropped: self.io.ports().quic_dropped(),
             relay: self.node.relay_status(),
         }

@@ -1,26 +1,22 @@
 //! Every packet-side effect of the daemon: the UDP sockets, the TUNs, and the batching between them and the node.
 
+mod out;
 mod ports;
 mod send;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::task::Poll;
-use std::time::Duration;
 
-use netflow_overlay::PortId;
+use netflow_overlay::node::Node;
+use netflow_overlay::{Now, PortId};
 use netflow_sys::clock::Clock;
-use netflow_sys::tun::{ReadBatch, Tun, WriteBatch};
-use netflow_sys::udp::{Incoming, RecvBatch, is_unreachable};
+use netflow_sys::tun::{ReadBatch, Tun};
+use netflow_sys::udp::{Incoming, RecvBatch};
 use netflow_wire::NetworkId;
 
+pub(crate) use out::Out;
 pub(crate) use ports::Ports;
-use send::SendBatch;
-
-/// How long the loop waits for room in the socket before it drops. Longer would stall other peers, none at all would lose bursts that the
-/// kernel takes a moment later; the TUN queues meanwhile, which is what slows TCP senders down.
-const SEND_PATIENCE: Duration = Duration::from_millis(5);
 
 /// A relay we send to and hear nothing from for this long is asked over its control link. Traffic in one direction only costs two small
 /// messages a second that way; a relay that was restarted answers the first with a stateless reset, and its links are dialled again at
@@ -37,9 +33,6 @@ pub(crate) struct IoCounters {
     /// Packets a TUN did not take.
     pub(crate) inside_dropped: u64,
 }
-
-/// Destinations the kernel refused that wait for the node; it hears of each once a drain, and of these at most.
-const MAX_UNREACHABLE: usize = 64;
 
 /// What the first byte of a datagram says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,95 +53,74 @@ fn kind(datagram: &[u8]) -> Kind {
     }
 }
 
-/// The sockets and devices.
+/// The sockets and devices: what comes in, and everything that goes out.
 pub(crate) struct Io {
-    ports: Ports,
-    tuns: BTreeMap<NetworkId, Tun>,
     received: RecvBatch,
     read: ReadBatch,
-    write: WriteBatch,
-    write_to: Option<NetworkId>,
-    send: SendBatch,
-    clock: Clock,
-    /// Remote addresses of links dialled here, and since when something sent there is unanswered.
-    watched: BTreeMap<SocketAddr, Option<u64>>,
-    unreachable: Vec<(PortId, SocketAddr)>,
-    pub(crate) counters: IoCounters,
+    out: Out,
 }
 
 impl Io {
     pub(crate) fn new(ports: Ports, mtu: u16, clock: Clock) -> Self {
-        Self {
-            ports,
-            tuns: BTreeMap::new(),
-            received: RecvBatch::default(),
-            read: ReadBatch::new(mtu),
-            write: WriteBatch::default(),
-            write_to: None,
-            send: SendBatch::default(),
-            clock,
-            watched: BTreeMap::new(),
-            unreachable: Vec::new(),
-            counters: IoCounters::default(),
-        }
+        Self { received: RecvBatch::default(), read: ReadBatch::new(mtu), out: Out::new(ports, clock) }
     }
 
     /// The UDP ports.
     pub(crate) fn ports(&self) -> &Ports {
-        &self.ports
+        &self.out.ports
     }
 
     /// Opens a port for the node.
     pub(crate) fn open_port(&mut self, port: PortId) -> io::Result<u16> {
-        self.ports.open(port)
+        self.out.ports.open(port)
     }
 
     /// Closes it again.
     pub(crate) async fn close_port(&mut self, port: PortId) {
         // What is queued may be meant to leave by it.
-        self.flush_outside().await;
-        self.ports.close(port);
+        self.out.flush_outside().await;
+        self.out.ports.close(port);
     }
 
     /// Destinations the kernel refused since the last call.
     pub(crate) fn take_unreachable(&mut self) -> Vec<(PortId, SocketAddr)> {
-        std::mem::take(&mut self.unreachable)
+        std::mem::take(&mut self.out.unreachable)
     }
 
     pub(crate) fn attach(&mut self, network: NetworkId, tun: Tun) {
-        self.tuns.insert(network, tun);
+        self.out.tuns.insert(network, tun);
     }
 
     pub(crate) fn detach(&mut self, network: &NetworkId) -> Option<Tun> {
-        self.tuns.remove(network)
+        self.out.tuns.remove(network)
     }
 
     pub(crate) fn interface(&self, network: &NetworkId) -> Option<&str> {
-        self.tuns.get(network).map(Tun::name)
+        self.out.tuns.get(network).map(Tun::name)
     }
 
     pub(crate) fn interfaces(&self) -> impl Iterator<Item = &str> {
-        self.tuns.values().map(Tun::name)
+        self.out.tuns.values().map(Tun::name)
     }
 
     /// Watches for silence of an address; `is_linked` ends it.
     pub(crate) fn watch(&mut self, remote: SocketAddr, is_linked: bool) {
         if is_linked {
-            self.watched.insert(remote, None);
+            self.out.watched.insert(remote, None);
         } else {
-            self.watched.remove(&remote);
+            self.out.watched.remove(&remote);
         }
     }
 
     /// When the next watched address has been silent for too long.
     pub(crate) fn silence_deadline(&self) -> Option<u64> {
-        self.watched.values().flatten().min().map(|since| since + SILENCE_US)
+        self.out.watched.values().flatten().min().map(|since| since + SILENCE_US)
     }
 
     /// Addresses that have been silent for too long; each is named once, until something is sent there again.
     pub(crate) fn take_silent(&mut self) -> Vec<SocketAddr> {
-        let limit = self.clock.mono_us().saturating_sub(SILENCE_US);
-        let silent = self.watched.iter_mut().filter(|(_, since)| since.is_some_and(|since| since <= limit));
+        let limit = self.out.clock.mono_us().saturating_sub(SILENCE_US);
+        let silent = self.out.watched.iter_mut().filter(|(_, since)| since.is_some_and(|since| since <= limit));
         silent
             .map(|(remote, since)| {
                 *since = None;
@@ -160,58 +132,60 @@ impl Io {
     /// Waits for a datagram or a packet; says where it may be.
     pub(crate) async fn ready(&self) -> Ready {
         tokio::select! {
-            port = self.ports.ready() => Ready::Outside(port),
+            port = self.out.ports.ready() => Ready::Outside(port),
             network = self.inside_ready() => Ready::Inside(network),
         }
     }
 
     async fn inside_ready(&self) -> NetworkId {
         std::future::poll_fn(|cx| {
-            let ready = self.tuns.iter().find(|(_, tun)| tun.poll_readable(cx).is_ready());
+            let ready = self.out.tuns.iter().find(|(_, tun)| tun.poll_readable(cx).is_ready());
             ready.map_or(Poll::Pending, |(network, _)| Poll::Ready(*network))
         })
         .await
     }
 
-    /// Receives one batch at a port, hands QUIC to quinn and each of our frames to `on_frame`. `false`: nothing was there.
-    pub(crate) fn receive(&mut self, port: PortId, mut on_frame: impl FnMut(SocketAddr, &mut [u8])) -> bool {
-        let Some((udp, quic)) = self.ports.get(port) else { return false };
-        if let Err(error) = udp.try_recv(&mut self.received) {
+    /// Receives one batch at a port, hands QUIC to quinn and what else there is to the node. `false`: nothing was there.
+    pub(crate) fn receive(&mut self, port: PortId, now: Now, node: &mut Node) -> bool {
+        let Self { received, out, .. } = self;
+        let Some((udp, quic)) = out.ports.get(port) else { return false };
+        if let Err(error) = udp.try_recv(received) {
             if error.kind() != io::ErrorKind::WouldBlock {
                 tracing::debug!(%error, "receive");
             }
             return false;
         }
-        let mut heard = None;
-        for datagram in self.received.datagrams() {
-            // Batches mostly come from one address: one look-up for all of it.
-            if heard != Some(datagram.from) {
-                heard = Some(datagram.from);
-                if let Some(unanswered) = self.watched.get_mut(&datagram.from) {
-                    *unanswered = None;
-                }
+        let quic = quic.cloned();
+        for run in received.runs() {
+            out.heard(&run.from);
+            if let Some((from, to)) = node.forward_run(now, port, run.from, run.bytes, run.stride) {
+                out.send_run(from, to, &run);
+                continue;
             }
-            match kind(datagram.bytes) {
-                Kind::Ours => {
-                    let Incoming { from, bytes, .. } = datagram;
-                    on_frame(from, bytes);
+            for datagram in run.datagrams() {
+                match kind(datagram.bytes) {
+                    Kind::Ours => {
+                        let Incoming { from, bytes, .. } = datagram;
+                        node.handle_datagram_into(now, port, from, bytes, out);
+                    }
+                    Kind::Quic => match &quic {
+                        Some(quic) => quic.deliver(&datagram),
+                        None => out.counters.rx_foreign += 1,
+                    },
+                    Kind::Foreign => out.counters.rx_foreign += 1,
                 }
-                Kind::Quic => match quic {
-                    Some(quic) => quic.deliver(&datagram),
-                    None => self.counters.rx_foreign += 1,
-                },
-                Kind::Foreign => self.counters.rx_foreign += 1,
             }
         }
         true
     }
 
     /// Reads one batch from a network's TUN. `false`: nothing was there.
-    pub(crate) fn read_inside(&mut self, network: &NetworkId, mut on_packet: impl FnMut(&[u8])) -> bool {
-        let Some(tun) = self.tuns.get(network) else { return false };
-        match tun.try_read(&mut self.read) {
+    pub(crate) fn read_inside(&mut self, network: &NetworkId, mut on_packet: impl FnMut(&[u8], &mut Out)) -> bool {
+        let Self { read, out, .. } = self;
+        let Some(tun) = out.tuns.get(network) else { return false };
+        match tun.try_read(read) {
             Ok(()) => {
-                self.read.packets().for_each(&mut on_packet);
+                read.packets().for_each(|packet| on_packet(packet, out));
                 true
             }
             Err(error) => {
@@ -225,81 +199,32 @@ impl Io {
 
     /// Queues a datagram behind others for the same peer.
     pub(crate) async fn send(&mut self, from: PortId, to: SocketAddr, bytes: &[u8]) {
-        let Some((udp, _)) = self.ports.get(from) else { return };
-        let max_segments = udp.max_send_segments();
-        if !self.send.push(from, to, bytes, max_segments) {
-            self.flush_outside().await;
-            // An empty batch takes anything.
-            let _ = self.send.push(from, to, bytes, max_segments);
-        }
+        self.out.send(from, to, bytes).await;
     }
 
     /// Sends one datagram at once with a TTL of its own. Only openers of NATs have one: what does not go now is lost like on any link.
     pub(crate) fn send_ttl(&mut self, from: PortId, to: SocketAddr, ttl: u8, bytes: &[u8]) {
-        let Some((udp, _)) = self.ports.get(from) else { return };
-        if let Err(error) = udp.try_send_ttl(to, ttl, bytes) {
-            self.counters.tx_dropped += 1;
-            tracing::trace!(%error, %to, "send");
-        }
+        self.out.send_ttl(from, to, ttl, bytes);
     }
 
     /// Queues a packet for a TUN.
     pub(crate) fn deliver(&mut self, network: NetworkId, packet: &[u8]) {
-        if self.write_to != Some(network) {
-            self.flush_inside();
-            self.write_to = Some(network);
-        }
-        if !self.write.push(packet) {
-            self.flush_inside();
-            self.write_to = Some(network);
-            let _ = self.write.push(packet);
-        }
+        self.out.deliver(network, packet);
     }
 
     /// Sends and writes what is queued.
     pub(crate) async fn flush(&mut self) {
-        self.flush_inside();
-        self.flush_outside().await;
+        self.out.flush().await;
     }
 
-    fn flush_inside(&mut self) {
-        if self.write.is_empty() {
-            return;
-        }
-        let Some(tun) = self.write_to.take().and_then(|network| self.tuns.get(&network)) else {
-            self.write = WriteBatch::default();
-            return;
-        };
-        if let Err(error) = tun.write(&mut self.write) {
-            self.counters.inside_dropped += 1;
-            tracing::debug!(%error, interface = tun.name(), "write");
-        }
+    /// What was counted since the start.
+    pub(crate) fn counters(&self) -> IoCounters {
+        self.out.counters
     }
 
-    async fn flush_outside(&mut self) {
-        let Some((from, outgoing)) = self.send.outgoing() else { return };
-        let Some((udp, _)) = self.ports.get(from) else { return self.send.clear() };
-        let mut sent = udp.try_send(&outgoing);
-        if sent.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
-            // Whether there is room now or not: one more try, then it is lost like on any link.
-            let _ = tokio::time::timeout(SEND_PATIENCE, udp.writable()).await;
-            sent = udp.try_send(&outgoing);
-        }
-        if let Some(unanswered) = self.watched.get_mut(&outgoing.to) {
-            *unanswered = unanswered.or(Some(self.clock.mono_us()));
-        }
-        if let Err(error) = sent {
-            self.counters.tx_dropped += self.send.count();
-            tracing::trace!(%error, to = %outgoing.to, "send");
-            let refused = (from, outgoing.to);
-            if is_unreachable(&error)
-                && self.unreachable.len() < MAX_UNREACHABLE
-                && !self.unreachable.contains(&refused)
-            {
-                self.unreachable.push(refused);
-            }
-        }
-        self.send.clear();
+    /// Whether enough is queued to be worth a flush.
+    pub(crate) fn is_full(&self) -> bool {
+        self.out.is_full()
     }
 }
 

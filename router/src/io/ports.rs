@@ -76,11 +76,11 @@ impl Ports {
         extra.chain(std::iter::once(&*self.main.1)).map(QuicSocket::dropped).sum()
     }
 
-    pub(super) fn get(&self, port: PortId) -> Option<(&UdpSocket, Option<&QuicSocket>)> {
+    pub(super) fn get(&self, port: PortId) -> Option<(&UdpSocket, Option<&Arc<QuicSocket>>)> {
         if port == PortId::MAIN {
             return Some((&self.main.0, Some(&self.main.1)));
         }
-        self.extra.get(&port).map(|(udp, quic)| (&**udp, quic.as_deref()))
+        self.extra.get(&port).map(|(udp, quic)| (&**udp, quic.as_ref()))
     }
 
     fn all(&self) -> impl Iterator<Item = (PortId, &UdpSocket)> {

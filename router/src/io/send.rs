@@ -16,28 +16,37 @@ pub(super) struct SendBatch {
 }
 
 impl SendBatch {
-    /// `false`: does not fit here; flush first.
-    pub(super) fn push(&mut self, from: PortId, to: SocketAddr, bytes: &[u8], max_segments: usize) -> bool {
+    /// Whether it holds datagrams from this port to this peer.
+    pub(super) fn is_for(&self, from: PortId, to: SocketAddr) -> bool {
+        self.to == Some((from, to))
+    }
+
+    /// Counts one more datagram of `len` bytes, which are to be appended to [`SendBatch::buffer`]. `false`: it does not fit here.
+    pub(super) fn admit(&mut self, from: PortId, to: SocketAddr, len: usize, max_segments: usize) -> bool {
         match self.to {
             None => {
                 self.to = Some((from, to));
-                self.segment = bytes.len();
+                self.segment = len;
             }
             Some(current) => {
                 let fits = !self.closed
                     && current == (from, to)
-                    && bytes.len() <= self.segment
-                    && self.bytes.len() + bytes.len() <= MAX_SEND_BATCH
+                    && len <= self.segment
+                    && self.bytes.len() + len <= MAX_SEND_BATCH
                     && usize::try_from(self.count).is_ok_and(|count| count < max_segments);
                 if !fits {
                     return false;
                 }
-                self.closed = bytes.len() < self.segment;
+                self.closed = len < self.segment;
             }
         }
-        self.bytes.extend_from_slice(bytes);
         self.count += 1;
         true
+    }
+
+    /// Where the bytes of an admitted datagram go.
+    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
     }
 
     /// The port to send from, and what.
@@ -64,6 +73,16 @@ impl SendBatch {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    impl SendBatch {
+        fn push(&mut self, from: PortId, to: SocketAddr, bytes: &[u8], max_segments: usize) -> bool {
+            let fits = self.admit(from, to, bytes.len(), max_segments);
+            if fits {
+                self.buffer().extend_from_slice(bytes);
+            }
+            fits
+        }
+    }
 
     #[test]
     fn a_batch_is_one_peer_and_one_size_with_a_shorter_end() {

@@ -143,6 +143,7 @@ impl Node {
         match self.sessions.handle_frame(now, self.rng.as_mut(), &via.source(), frame) {
             FrameOutcome::Inner { peer, plaintext } if is_expected(&peer) => {
                 self.heard(now, peer, via, len);
+                self.note_circuit(now, peer, via, frame);
                 if let Some(plaintext) = frame.get(plaintext) {
                     self.inner_received(now, peer, via, len, plaintext);
                 }
@@ -178,7 +179,7 @@ impl Node {
         }
     }
 
-    fn inner_received(&mut self, now: Now, peer: PeerRef, via: &Via, len: usize, plaintext: &[u8]) {
+    pub(super) fn inner_received(&mut self, now: Now, peer: PeerRef, via: &Via, len: usize, plaintext: &[u8]) {
         match Inner::parse(plaintext) {
             Ok(Inner::Ip(packet)) => self.packet_from_peer(now, peer, packet),
             Ok(Inner::Part(part)) => {

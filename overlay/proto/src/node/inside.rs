@@ -8,6 +8,7 @@ use super::packet::{clamp_mss, fragment_v4, is_syn, too_big};
 use super::peer::Sizes;
 use super::peers::Via;
 use super::{MIN_MTU, Node};
+use crate::endpoint::PathKey;
 use crate::path::{Class, classify};
 use crate::policy::Denied;
 use crate::session::PeerRef;
@@ -35,7 +36,10 @@ impl Node {
         let peer = PeerRef { network: *id, node };
         let sizes = self.traffic_of(now, peer, Some(classify(packet)));
         if packet.len() <= usize::from(sizes.mtu) {
-            self.packet_to_peer(now, peer, packet, &sizes);
+            let path = self.packet_to_peer(now, peer, packet, &sizes);
+            if let Some(path) = path {
+                self.note_forward(now, peer, &path, &sizes);
+            }
             return;
         }
         if let Some(fragments) = fragment_v4(packet, sizes.mtu) {
@@ -50,8 +54,8 @@ impl Node {
         }
     }
 
-    /// A packet the peer's paths carry, whole or in two parts.
-    pub(super) fn packet_to_peer(&mut self, now: Now, peer: PeerRef, packet: &[u8], sizes: &Sizes) {
+    /// A packet the peer's paths carry, whole or in two parts. Returns the path it left on whole.
+    pub(super) fn packet_to_peer(&mut self, now: Now, peer: PeerRef, packet: &[u8], sizes: &Sizes) -> Option<PathKey> {
         let class = classify(packet);
         let mut clamped = Vec::new();
         let packet = if is_syn(packet) {
@@ -63,14 +67,15 @@ impl Node {
         };
         let is_spread = sizes.spread && class == Class::Bulk;
         let via = if is_spread { self.peers.hot(&peer).and_then(|state| state.via_for_flow(packet)) } else { None };
-        let is_sent = if packet.len() > usize::from(sizes.whole) {
-            self.send_large(now, peer, packet, class, via)
+        let sent = if packet.len() > usize::from(sizes.whole) {
+            self.send_large(now, peer, packet, class, via).then_some(None)
         } else {
-            self.send_sealed(now, peer, packet, via.as_ref(), class).is_some()
+            self.send_sealed(now, peer, packet, via.as_ref(), class)
         };
-        if is_sent {
+        if sent.is_some() {
             self.counters.tx_packets = self.counters.tx_packets.saturating_add(1);
         }
+        sent.flatten()
     }
 
     /// A packet that some path of the peer does not carry whole: in two parts, if this one does not. What is larger than every link
@@ -113,6 +118,7 @@ impl Node {
             }
         }
         let sizes = self.traffic(now, peer);
+        self.note_admitted(peer, packet);
         self.counters.rx_packets = self.counters.rx_packets.saturating_add(1);
         let mut packet = packet.to_vec();
         clamp_mss(&mut packet, sizes.clamp);

@@ -99,6 +99,7 @@ impl Node {
         let mut busy = false;
         while let Some((peer, changed)) = self.peers.settle(now, self.rng.as_mut()) {
             busy = true;
+            self.plane.advance();
             for class in changed {
                 let Some(state) = self.peers.get(&peer) else { continue };
                 let Some(via) = state.via_for(class) else { continue };
@@ -158,7 +159,7 @@ impl Node {
     pub(super) fn probe_from_peer(&mut self, now: Now, peer: PeerRef, via: &Via, len: usize, id: u64) {
         let path = self.peers.get(&peer).and_then(|state| state.paths.get(&via.key));
         let is_new = path.is_none();
-        let (rx_packets, rx_bytes) = path.map_or((0, 0), |path| (path.rx_packets, path.rx_bytes));
+        let (rx_packets, rx_bytes) = path.map_or((0, 0), |path| (path.traffic.rx_packets(), path.traffic.rx_bytes()));
         // An answer to an address that is no path is an entry like a probe there, and a peer has many ports to ask from.
         if let (true, Endpoint::Udp { port, addr }, None) = (is_new, via.to, via.label) {
             self.count_links(now);

@@ -16,6 +16,7 @@ const MAX_HEALED: usize = 16;
 impl Node {
     /// The log of a network changed. Keys and circuits of whoever is out are gone when this returns.
     pub(super) fn log_changed(&mut self, now: Now, id: NetworkId) {
+        self.plane.advance();
         let Some(network) = self.networks.get(&id) else { return };
         let state = network.log.state();
         let (member, revoked) = (state.is_member(&self.id), state.is_revoked(&self.id));
@@ -53,6 +54,7 @@ impl Node {
 
     /// Stops: every session and path of the network is gone.
     pub(super) fn take_down(&mut self, now: Now, id: NetworkId, reason: DownReason) {
+        self.plane.advance();
         self.sessions.remove_network(&id);
         if let Some(network) = self.networks.get_mut(&id) {
             network.keyed.clear();

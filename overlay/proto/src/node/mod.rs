@@ -26,6 +26,7 @@ mod parts;
 mod paths;
 mod peer;
 mod peers;
+mod plane;
 mod probes;
 mod queries;
 mod restore;
@@ -44,6 +45,8 @@ use rand_core::CryptoRng;
 
 pub use api::*;
 pub use commands::check_member_name;
+pub(crate) use paths::Via;
+pub use plane::PacketSink;
 
 use self::direct::{Direct, Local as LocalNet};
 use self::links::Links;
@@ -52,7 +55,7 @@ use self::outbox::{Local, Outbox, SELF_CLIENT, SELF_CLIENT_ADDR, SELF_RELAY_ADDR
 use self::peers::Peers;
 use self::probes::Probes;
 use self::routes::Routes;
-use crate::endpoint::{Endpoint, PortId};
+use crate::endpoint::Endpoint;
 use crate::identity::{NodeKeys, Signatures, SignedRecord};
 use crate::relay::{RelayOutput, RelayServer};
 use crate::session::{SessionEvent, SessionTable};
@@ -95,32 +98,14 @@ pub struct Node {
     signatures: Arc<dyn Signatures>,
     counters: Counters,
     wall: WallClock,
+    plane: plane::Plane,
 }
 
 impl Node {
-    /// One datagram that came to a local port: a frame of ours (first byte 0x10..=0x1f) or STUN (0x00..=0x03); anything else is
-    /// counted and dropped.
-    pub fn handle_datagram(&mut self, now: Now, port: PortId, from: SocketAddr, datagram: &mut [u8]) {
-        self.counters.rx_datagrams = self.counters.rx_datagrams.saturating_add(1);
-        if from.ip().is_unspecified() {
-            self.counters.rx_unknown = self.counters.rx_unknown.saturating_add(1);
-            return;
-        }
-        self.datagram(now, Endpoint::Udp { port, addr: canonical(from) }, datagram);
-        self.settle(now);
-    }
-
     /// One of our frames that came over the stream of a [`Carrier::Stream`] link.
     pub fn handle_link_frame(&mut self, now: Now, link: LinkId, frame: &mut [u8]) {
         self.counters.rx_datagrams = self.counters.rx_datagrams.saturating_add(1);
         self.datagram(now, Endpoint::Carrier(link), frame);
-        self.settle(now);
-    }
-
-    /// One IP packet read from the TUN of `network`.
-    pub fn handle_inside(&mut self, now: Now, network: &NetworkId, packet: &[u8]) {
-        self.packet_from_inside(now, network, packet);
-        self.routes.arm(now);
         self.settle(now);
     }
 

@@ -7,6 +7,7 @@ use netflow_wire::control::ControlMessage;
 use netflow_wire::{NetworkId, NodeId};
 
 use super::api::{Event, LinkId, Output, Persist};
+use super::plane::PacketSink;
 use crate::endpoint::{Endpoint, PortId};
 
 /// This node's link to its own relay service, as the client sees it. The shell counts up from 0 and never gets here.
@@ -86,6 +87,36 @@ impl Outbox {
             Endpoint::Carrier(link) => {
                 self.data += 1;
                 self.queue.push_back(Output::LinkFrame { link, bytes });
+            }
+        }
+    }
+
+    /// The buffer for one datagram of the data path.
+    pub(super) fn place(&mut self, from: PortId, to: SocketAddr, len: usize) -> Option<&mut Vec<u8>> {
+        if self.data.saturating_add(self.local.len()) >= MAX_DATA {
+            self.dropped = self.dropped.saturating_add(1);
+            return None;
+        }
+        self.data += 1;
+        self.queue.push_back(Output::Datagram { from, to, ttl: None, bytes: Vec::with_capacity(len) });
+        match self.queue.back_mut() {
+            Some(Output::Datagram { bytes, .. }) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// Moves packets to the data path, in order, up to the first output that is something else: packets of a flow that was decided just
+    /// now must not come behind those that follow.
+    pub(super) fn spill(&mut self, sink: &mut impl PacketSink) {
+        while let Some(Output::Datagram { ttl: None, .. } | Output::Inside { .. }) = self.queue.front() {
+            match self.pop() {
+                Some(Output::Datagram { from, to, bytes, .. }) => {
+                    if let Some(place) = sink.datagram(from, to, bytes.len()) {
+                        place.extend_from_slice(&bytes);
+                    }
+                }
+                Some(Output::Inside { network, packet }) => sink.inside(&network, &packet),
+                _ => {}
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use netflow_wire::data::DATA_OVERHEAD;
 use netflow_wire::inner::ProbeAck;
@@ -11,6 +12,7 @@ use crate::endpoint::{Endpoint, PathKey, PortId};
 use crate::path::liveness::Action;
 use crate::path::pmtud::BASE;
 use crate::path::{Health, Liveness, Metrics, Offer, Pmtud, Snapshot, Standing};
+use crate::plane::PathTraffic;
 use crate::session::Source;
 use crate::time::{MILLI_US, Now, SECOND_US};
 
@@ -44,7 +46,7 @@ pub(super) enum Circuit {
 
 /// An open path, ready to send on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Via {
+pub(crate) struct Via {
     pub(super) key: PathKey,
     pub(super) to: Endpoint,
     /// Label and epoch, when a relay is in the way.
@@ -141,15 +143,12 @@ pub(super) struct Path {
     pub(super) metrics: Metrics,
     pub(super) life: Liveness,
     pub(super) mtu: Pmtud,
-    tx_packets: u32,
-    /// Data frames and their datagram bytes that came from the peer over it: what the peer's probes are answered with.
-    pub(super) rx_packets: u32,
-    pub(super) rx_bytes: u64,
+    /// Data frames it carried, those the node did not see included: what the peer's probes are answered with.
+    pub(super) traffic: Arc<PathTraffic>,
     in_flight: VecDeque<InFlight>,
     pub(super) next_probe_us: u64,
     probed_tx: u32,
-    /// When a data frame passed last, in either direction.
-    pub(super) last_us: u64,
+    opened_us: u64,
 }
 
 impl Path {
@@ -161,13 +160,11 @@ impl Path {
             metrics: Metrics::default(),
             life: Liveness::new(now),
             mtu: Pmtud::new(now, BASE),
-            tx_packets: 0,
-            rx_packets: 0,
-            rx_bytes: 0,
+            traffic: Arc::default(),
             in_flight: VecDeque::new(),
             next_probe_us: now.mono_us,
             probed_tx: 0,
-            last_us: now.mono_us,
+            opened_us: now.mono_us,
         }
     }
 
@@ -244,8 +241,7 @@ impl Path {
 
     /// A data frame leaves on it. `asks`: the peer has traffic and something should come back. Returns the deadline it sets.
     pub(super) fn sent(&mut self, now: Now, outer_len: u16, asks: bool) -> Option<u64> {
-        self.tx_packets = self.tx_packets.wrapping_add(1);
-        self.last_us = now.mono_us;
+        self.traffic.sent(now);
         if !asks {
             return None;
         }
@@ -257,10 +253,22 @@ impl Path {
 
     /// An authentic data frame came over it. Returns the deadline it sets.
     pub(super) fn heard(&mut self, now: Now, len: usize) -> Option<u64> {
-        self.rx_packets = self.rx_packets.wrapping_add(1);
-        self.last_us = now.mono_us;
-        self.rx_bytes = self.rx_bytes.saturating_add(len as u64);
+        self.traffic.heard(now, len);
         if self.life.heard(now) { self.life.next_us() } else { None }
+    }
+
+    /// When a data frame passed last, in either direction.
+    pub(super) fn last_us(&self) -> u64 {
+        self.opened_us.max(self.traffic.last_us())
+    }
+
+    /// Frames arrived that only the data path saw: a sign of life like any other.
+    pub(super) fn absorb(&mut self, now: Now) {
+        let heard_us = self.traffic.heard_us();
+        if heard_us > self.life.heard_us() {
+            let asked = self.traffic.last_us() > heard_us;
+            self.life.heard_before(now, heard_us, asked, self.metrics.rtt.timeout_us());
+        }
     }
 
     // ---- probes
@@ -271,7 +279,7 @@ impl Path {
             self.in_flight.pop_front();
         }
         let due_us = now.after(self.metrics.rtt.timeout_us());
-        let sent = Snapshot { sent_us: now.mono_us, tx_packets: self.tx_packets };
+        let sent = Snapshot { sent_us: now.mono_us, tx_packets: self.traffic.tx_packets() };
         self.in_flight.push_back(InFlight { id, sent, size, due_us, overdue: false });
     }
 
@@ -294,6 +302,7 @@ impl Path {
 
     /// Runs what is due on an open path of an active peer.
     pub(super) fn run(&mut self, now: Now, role: Role) -> PathWork {
+        self.absorb(now);
         let mut work = PathWork { died: self.expire(now), ..PathWork::default() };
         let timeout_us = self.metrics.rtt.timeout_us();
         match self.life.timeout(now, timeout_us) {
@@ -304,8 +313,9 @@ impl Path {
         if self.next_probe_us <= now.mono_us {
             // A dead path has its own, rarer turns.
             work.probe |= !self.is_dead();
-            let is_busy = self.tx_packets.wrapping_sub(self.probed_tx) >= BUSY_PACKETS;
-            self.probed_tx = self.tx_packets;
+            let tx_packets = self.traffic.tx_packets();
+            let is_busy = tx_packets.wrapping_sub(self.probed_tx) >= BUSY_PACKETS;
+            self.probed_tx = tx_packets;
             self.next_probe_us = now.after(match role {
                 Role::Used if is_busy => BUSY_US,
                 Role::Used => USED_US,

@@ -221,7 +221,7 @@ impl Peers {
         if let Some(label) = path.label() {
             self.labels.remove(&label);
         }
-        self.unlink(peer, key, path.last_us);
+        self.unlink(peer, key, path.last_us());
     }
 
     /// Direct paths that were forgotten: NATs on the way remember them for a while.
@@ -242,7 +242,7 @@ impl Peers {
                 self.labels.remove(&label);
                 open.push(key);
             }
-            self.unlink(peer, &key, path.last_us);
+            self.unlink(peer, &key, path.last_us());
         }
         open
     }
@@ -283,6 +283,7 @@ impl Peers {
         while let Some((at, peer)) = self.deadlines.first().copied().filter(|(at, _)| *at <= now.mono_us) {
             self.deadlines.remove(&(at, peer));
             let Some(state) = self.map.get_mut(&peer) else { continue };
+            state.paths.values_mut().for_each(|path| path.absorb(now));
             let due = state.next_due(now).filter(|due| *due > now.mono_us);
             state.scheduled_us = due;
             match due {

@@ -53,7 +53,9 @@ impl Node {
             server.set_signatures(Arc::clone(&signatures));
             server
         });
+        let sessions = SessionTable::new(identity);
         let mut node = Self {
+            plane: super::plane::Plane::new(sessions.generation()),
             record: keys.record(record_seq, reward),
             kem_key: keys.kem_public(),
             id,
@@ -69,7 +71,7 @@ impl Node {
             outbox: Outbox::default(),
             networks: BTreeMap::new(),
             links: Links::default(),
-            sessions: SessionTable::new(identity),
+            sessions,
             peers: Peers::new(mtu),
             knocks: super::measure::Knocks::default(),
             probes: Probes::default(),

@@ -139,6 +139,20 @@ impl Liveness {
         false
     }
 
+    /// Something authentic arrived at `heard_us` and is told of only now; `asked`: something was sent after it. A silence that began
+    /// later goes on; one that began earlier is over, and the next one began at the latest with what was sent next.
+    pub fn heard_before(&mut self, now: Now, heard_us: u64, asked: bool, timeout_us: u64) {
+        let then = Now { mono_us: heard_us, ..now };
+        if !self.dead && self.silent_since_us.is_some_and(|since| since > heard_us) {
+            self.heard_us = heard_us;
+            return;
+        }
+        self.heard(then);
+        if asked {
+            self.sent(then, timeout_us);
+        }
+    }
+
     /// One of our probes was answered. `true`: the path came back to life.
     pub const fn answered(&mut self, now: Now) -> bool {
         self.heard_us = now.mono_us;

@@ -261,10 +261,10 @@ impl Circuits {
     }
 
     /// Counts one forwarded frame.
-    pub(super) fn count(&mut self, hop: &Hop, bytes: u64) {
+    pub(super) fn count(&mut self, hop: &Hop, frames: u64, bytes: u64) {
         let circuit = self.circuits.get_mut(&hop.id);
         if let Some(side) = circuit.and_then(|circuit| circuit.sides.get_mut(hop.side)) {
-            side.frames = side.frames.saturating_add(1);
+            side.frames = side.frames.saturating_add(frames);
             side.bytes = side.bytes.saturating_add(bytes);
         }
     }

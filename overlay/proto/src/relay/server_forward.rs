@@ -5,7 +5,7 @@ use rand_core::CryptoRng;
 
 use super::bind::MIN_CHALLENGED_LEN;
 use super::circuits::{CircuitKey, Hop, Owner, Payer};
-use super::quota::Denied;
+use super::quota::{Denied, Meter};
 use super::server::{RelayOutput, RelayServer};
 use super::shaper::Verdict;
 use crate::endpoint::Endpoint;
@@ -57,6 +57,47 @@ impl RelayServer {
         true
     }
 
+    /// Frames that came in one receive call, `stride` bytes each, the last perhaps shorter: when all are of one circuit, one look decides for
+    /// all, their headers are rewritten where they are, and they may leave in one send call to the answer. `None`: nothing was changed, and
+    /// each has to be looked at by itself. That is so too where an uplink has a rate, because then networks take turns frame by frame.
+    pub(crate) fn forward_run(&mut self, now: Now, from: Endpoint, run: &mut [u8], stride: usize) -> Option<Endpoint> {
+        if self.shaper.is_some() || stride == 0 {
+            return None;
+        }
+        let first = RelayFrame::new_checked(run.get(..stride.min(run.len()))?).ok()?;
+        let (label, epoch) = (first.label(), first.epoch());
+        let hop = self.circuits.hop(label).filter(|hop| epoch == self.epoch && self.place(&hop.from) == Some(from))?;
+        let ((next_label, next_epoch), to) = hop.onward.zip(self.place(&hop.to))?;
+        // Streams and our own member take frames one by one.
+        to.addr().filter(|addr| !addr.ip().is_unspecified())?;
+        // The last relay a frame may pass is no matter of many.
+        let is_alike =
+            |frame: RelayFrame<&[u8]>| (frame.label(), frame.epoch()) == (label, epoch) && frame.hop_limit() > 1;
+        if !run.chunks(stride).all(|frame| RelayFrame::new_checked(frame).is_ok_and(is_alike)) {
+            return None;
+        }
+        let bytes = u64::try_from(run.len()).ok()?;
+        self.meter(&hop)?.take(now, bytes).ok()?;
+        for frame in run.chunks_mut(stride) {
+            let Ok(mut frame) = RelayFrame::new_checked(frame) else { continue };
+            // Looked at above: none has passed its last relay.
+            let _ = frame.take_hop();
+            frame.set_label(next_label);
+            frame.set_epoch(next_epoch);
+        }
+        let frames = u64::try_from(run.len().div_ceil(stride)).ok()?;
+        self.note_left(now, &hop, frames, bytes);
+        Some(to)
+    }
+
+    /// What pays for a circuit.
+    fn meter(&mut self, hop: &Hop) -> Option<&mut Meter> {
+        match hop.payer {
+            Payer::Network => self.hosted.get_mut(&hop.network).map(|hosted| &mut hosted.meter),
+            Payer::Transit(relay) => self.transit.get_mut(&relay),
+        }
+    }
+
     /// Perhaps the NAT of a member gave it another port: let it prove that. Smaller than the frame, and once a second.
     fn challenge(&mut self, now: Now, owner: &Owner, from: Endpoint, length: usize, rng: &mut dyn CryptoRng) {
         if let Owner::Member(node) = owner
@@ -71,11 +112,7 @@ impl RelayServer {
     /// Takes the bytes of one frame from the quota of who pays. At the end of the volume its circuits close.
     pub(super) fn charge(&mut self, now: Now, hop: &Hop, length: usize) -> bool {
         let bytes = u64::try_from(length).unwrap_or(u64::MAX);
-        let meter = match hop.payer {
-            Payer::Network => self.hosted.get_mut(&hop.network).map(|hosted| &mut hosted.meter),
-            Payer::Transit(relay) => self.transit.get_mut(&relay),
-        };
-        let Some(meter) = meter else { return false };
+        let Some(meter) = self.meter(hop) else { return false };
         let Err(denied) = meter.take(now, bytes) else { return true };
         self.quota_dropped_frames = self.quota_dropped_frames.saturating_add(1);
         if let (Payer::Network, Some(hosted)) = (hop.payer, self.hosted.get_mut(&hop.network)) {
@@ -120,30 +157,24 @@ impl RelayServer {
     fn drop_waiting(&mut self, frame: &Waiting) {
         self.queue_dropped_frames = self.queue_dropped_frames.saturating_add(1);
         let bytes = u64::try_from(frame.bytes.len()).unwrap_or(u64::MAX);
-        match frame.hop.payer {
-            Payer::Network => {
-                if let Some(hosted) = self.hosted.get_mut(&frame.hop.network) {
-                    hosted.meter.give_back(bytes);
-                }
-            }
-            Payer::Transit(relay) => {
-                if let Some(meter) = self.transit.get_mut(&relay) {
-                    meter.give_back(bytes);
-                }
-            }
+        if let Some(meter) = self.meter(&frame.hop) {
+            meter.give_back(bytes);
         }
     }
 
     fn leave(&mut self, now: Now, frame: Waiting) {
         let Waiting { to, hop, bytes } = frame;
-        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        if let (Payer::Network, Some(hosted)) = (hop.payer, self.hosted.get_mut(&hop.network)) {
-            hosted.forwarded_bytes = hosted.forwarded_bytes.saturating_add(length);
-        }
-        self.forwarded_frames = self.forwarded_frames.saturating_add(1);
-        self.forwarded_bytes = self.forwarded_bytes.saturating_add(length);
-        self.circuits.count(&hop, length);
-        self.next_note_us.get_or_insert(now.after(NOTE_US));
+        self.note_left(now, &hop, 1, u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         self.emit(RelayOutput::Datagram { to, bytes });
+    }
+
+    fn note_left(&mut self, now: Now, hop: &Hop, frames: u64, bytes: u64) {
+        if let (Payer::Network, Some(hosted)) = (hop.payer, self.hosted.get_mut(&hop.network)) {
+            hosted.forwarded_bytes = hosted.forwarded_bytes.saturating_add(bytes);
+        }
+        self.forwarded_frames = self.forwarded_frames.saturating_add(frames);
+        self.forwarded_bytes = self.forwarded_bytes.saturating_add(bytes);
+        self.circuits.count(hop, frames, bytes);
+        self.next_note_us.get_or_insert(now.after(NOTE_US));
     }
 }

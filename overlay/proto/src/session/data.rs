@@ -1,15 +1,18 @@
 //! The data path of the table: one index or name lookup, one AEAD, a few counters. No allocation but the output buffer.
 
+use std::sync::Arc;
+
 use rand_core::CryptoRng;
 
-use super::peer::{PASSIVE_KEEPALIVE_US, RECEIVER_REKEY_AFTER_US, Slot, UNANSWERED_US};
-use super::record::OpenError;
+use super::peer::{PASSIVE_KEEPALIVE_US, RECEIVER_REKEY_AFTER_US, REKEY_AFTER_US, Slot, UNANSWERED_US};
+use super::record::{OpenError, OpenState, SealState};
 use super::table::SessionTable;
-use super::types::{DropReason, FrameOutcome};
+use super::types::{DropReason, FrameOutcome, PeerRef};
 use crate::Now;
+use crate::plane::{Generation, Traffic};
 
 /// Inner message that says nothing: confirms keys and serves as keepalive. Never handed to the caller.
-pub(super) const NULL_MESSAGE: &[u8] = &[0];
+pub(crate) const NULL_MESSAGE: &[u8] = &[0];
 
 impl SessionTable {
     pub(super) fn handle_data(
@@ -51,9 +54,7 @@ impl SessionTable {
 
     fn note_received(&mut self, now: Now, slot: usize, len: usize, empty: bool) {
         let Some(peer) = self.peer_mut(slot) else { return };
-        peer.traffic.rx_bytes = peer.traffic.rx_bytes.saturating_add(len as u64);
-        peer.traffic.rx_packets = peer.traffic.rx_packets.saturating_add(1);
-        peer.traffic.last_rx_us = Some(now.mono_us);
+        peer.traffic.heard(now, len);
         peer.unanswered_us = None;
         if !empty && peer.owed_us.is_none() {
             peer.owed_us = Some(now.mono_us);
@@ -90,13 +91,55 @@ impl SessionTable {
         }
         peer.wanted_us = now.mono_us;
         peer.owed_us = None;
-        peer.traffic.tx_bytes = peer.traffic.tx_bytes.saturating_add((out.len() - start) as u64);
-        peer.traffic.tx_packets = peer.traffic.tx_packets.saturating_add(1);
+        peer.traffic.sent(now, out.len() - start);
         if inner != NULL_MESSAGE && peer.unanswered_us.is_none() {
             peer.unanswered_us = Some(now.mono_us);
             self.ensure_deadline(slot, now.mono_us.saturating_add(UNANSWERED_US));
         }
         true
+    }
+
+    // ---- for the data path
+
+    /// Counts what void entries of the data path.
+    pub(crate) fn generation(&self) -> Arc<Generation> {
+        Arc::clone(&self.generation)
+    }
+
+    /// Keys and counters to send to a peer with, past this table, until a time.
+    pub(crate) fn lend_seal(&mut self, now: Now, peer: &PeerRef) -> Option<(Arc<SealState>, Arc<Traffic>, u64)> {
+        let slot = *self.by_name.get(peer)?;
+        let state = self.peer_mut(slot)?;
+        let session = state.current.as_ref().filter(|session| session.can_send(now.mono_us))?;
+        if session.wants_rekey(now.mono_us) {
+            return None;
+        }
+        let until_us = session.created_us.saturating_add(REKEY_AFTER_US);
+        let lent = (Arc::clone(&session.seal), Arc::clone(&state.traffic), until_us);
+        self.look_again(now, slot);
+        Some(lent)
+    }
+
+    /// Keys and counters to open frames with this index, past this table, until a time. Only of the session that is sent with: one that is
+    /// not confirmed yet, or that was replaced, asks for more than opening.
+    pub(crate) fn lend_open(&mut self, now: Now, index: u32) -> Option<(PeerRef, Arc<OpenState>, Arc<Traffic>, u64)> {
+        let slot = *self.by_index.get(&index)?;
+        let state = self.peer_mut(slot)?;
+        let session = state.current.as_ref().filter(|session| session.local_index == index)?;
+        let until_us = session.created_us.saturating_add(REKEY_AFTER_US);
+        let lent = (state.name, Arc::clone(&session.open), Arc::clone(&state.traffic), until_us);
+        self.look_again(now, slot);
+        Some(lent)
+    }
+
+    /// What is done past this table is looked at before anything could be due because of it.
+    fn look_again(&mut self, now: Now, slot: usize) {
+        let at = now.mono_us.saturating_add(PASSIVE_KEEPALIVE_US);
+        let Some(state) = self.peer_mut(slot) else { return };
+        if state.look_us.is_none() {
+            state.look_us = Some(at);
+            self.ensure_deadline(slot, at);
+        }
     }
 
     /// Sends the null message on the current session.

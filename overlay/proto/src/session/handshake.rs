@@ -12,6 +12,8 @@
 //! static key does not answer while its own *first* initiation is less than a second old; the other end answers. After that
 //! second both answer, so a one-way path or a lost frame cannot lock the pair (no livelock: a refused initiation is never refused twice).
 
+use std::sync::Arc;
+
 use netflow_wire::handshake::{
     Caps, CookieFrame, InitFrame, InitPayload, InitRepr, RESPONSE_LEN, ResponseFrame, ResponsePayload, ResponseRepr,
 };
@@ -279,6 +281,7 @@ impl SessionTable {
 
     /// Makes a session current, ends a handshake of ours that it made needless, and sends what waited.
     fn install(&mut self, now: Now, slot: usize, mut session: Session) {
+        self.generation.advance();
         let Some(peer) = self.peer_mut(slot) else { return };
         let (name, initiator) = (peer.name, session.initiator);
         session.established_us = now.mono_us;
@@ -379,7 +382,7 @@ fn new_session(
         created_us: now.mono_us,
         established_us: now.mono_us,
         reconfirmed_us: now.mono_us,
-        seal: keys.seal,
-        open: keys.open,
+        seal: Arc::new(keys.seal),
+        open: Arc::new(keys.open),
     }
 }

@@ -32,8 +32,10 @@ mod types;
 #[allow(clippy::indexing_slicing, reason = "test vectors: a wrong length must fail the test")]
 mod vectors;
 
+pub(crate) use data::NULL_MESSAGE;
 pub use kem::kem_public_key;
 pub use netflow_wire::Suite;
+pub(crate) use record::{OpenState, SealState};
 pub use table::{MAX_INNER_LEN, MAX_NETWORKS, MAX_PEERS, SessionTable};
 pub use types::{
     DropReason, FrameOutcome, LocalIdentity, PeerRef, PqMode, RefuseReason, RemoteKeys, SealOutcome, SealStatus,

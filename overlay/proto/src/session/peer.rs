@@ -10,6 +10,7 @@
 //! rekey time replaces them.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use netflow_wire::{MAC_LEN, Suite};
 
@@ -17,6 +18,7 @@ use super::cookie::MacKey;
 use super::noise::Initiation;
 use super::record::{OpenState, REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES, SealState};
 use super::types::{PeerRef, RemoteKeys, SessionInfo};
+use crate::plane::Traffic;
 
 /// The initiator renews a session of this age when it sends (WireGuard's REKEY_AFTER_TIME).
 pub(super) const REKEY_AFTER_US: u64 = 120_000_000;
@@ -47,8 +49,8 @@ pub(super) struct Session {
     pub(super) created_us: u64,
     pub(super) established_us: u64,
     pub(super) reconfirmed_us: u64,
-    pub(super) seal: SealState,
-    pub(super) open: OpenState,
+    pub(super) seal: Arc<SealState>,
+    pub(super) open: Arc<OpenState>,
 }
 
 impl Session {
@@ -56,12 +58,12 @@ impl Session {
         now_us.saturating_sub(self.created_us) >= REJECT_AFTER_US
     }
 
-    pub(super) const fn can_send(&self, now_us: u64) -> bool {
+    pub(super) fn can_send(&self, now_us: u64) -> bool {
         !self.expired(now_us) && self.seal.counter() < REJECT_AFTER_MESSAGES
     }
 
     /// Whether a sender should start the next handshake.
-    pub(super) const fn wants_rekey(&self, now_us: u64) -> bool {
+    pub(super) fn wants_rekey(&self, now_us: u64) -> bool {
         let limit = if self.initiator { REKEY_AFTER_US } else { RESPONDER_REKEY_AFTER_US };
         now_us.saturating_sub(self.created_us) >= limit || self.seal.counter() >= REKEY_AFTER_MESSAGES
     }
@@ -112,19 +114,12 @@ pub(super) struct Peer {
     pub(super) unanswered_us: Option<u64>,
     /// First data frame received since we last sent.
     pub(super) owed_us: Option<u64>,
-    pub(super) traffic: Traffic,
+    pub(super) traffic: Arc<Traffic>,
+    /// When to look at what the workers of the data path did, and up to when that was done.
+    pub(super) look_us: Option<u64>,
+    absorbed_us: u64,
     /// The deadline registered in the table.
     pub(super) scheduled_us: Option<u64>,
-}
-
-/// Byte and packet counts over all sessions of a peer.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Traffic {
-    pub(super) tx_bytes: u64,
-    pub(super) rx_bytes: u64,
-    pub(super) tx_packets: u64,
-    pub(super) rx_packets: u64,
-    pub(super) last_rx_us: Option<u64>,
 }
 
 impl Peer {
@@ -142,7 +137,9 @@ impl Peer {
             wanted_us: 0,
             unanswered_us: None,
             owed_us: None,
-            traffic: Traffic::default(),
+            traffic: Arc::default(),
+            look_us: None,
+            absorbed_us: 0,
             scheduled_us: None,
         }
     }
@@ -226,7 +223,29 @@ impl Peer {
         let owed = self.owed_us.map(|since| since.saturating_add(PASSIVE_KEEPALIVE_US));
         let stuck = (idle && self.current.is_none() && !self.queue.is_empty())
             .then(|| self.awaits_confirmation_until().unwrap_or(0));
-        sessions.chain(self.pending.as_ref().map(|p| p.retry_us)).chain(unanswered).chain(owed).chain(stuck).min()
+        let pending = self.pending.as_ref().map(|pending| pending.retry_us);
+        sessions.chain(pending).chain(unanswered).chain(owed).chain(stuck).chain(self.look_us).min()
+    }
+
+    /// Brings what is owed and what is unanswered up to date with what the workers of the data path did since the last time.
+    pub(super) fn absorb(&mut self) {
+        let (sent, said, heard, data) = self.traffic.times_us();
+        if self.unanswered_us.is_some_and(|since| heard > since) {
+            self.unanswered_us = None;
+        }
+        if self.owed_us.is_some_and(|since| sent > since) {
+            self.owed_us = None;
+        }
+        if said > self.absorbed_us {
+            self.wanted_us = self.wanted_us.max(said);
+            if said > heard && self.current.is_some() {
+                self.unanswered_us.get_or_insert(said);
+            }
+        }
+        if data > self.absorbed_us && data > sent && self.current.is_some() {
+            self.owed_us.get_or_insert(data);
+        }
+        self.absorbed_us = self.absorbed_us.max(said).max(data);
     }
 
     pub(super) fn info(&self) -> Option<SessionInfo> {
@@ -237,11 +256,11 @@ impl Peer {
             hybrid_pq: session.hybrid_pq,
             initiator: session.initiator,
             established_us: session.established_us,
-            tx_bytes: self.traffic.tx_bytes,
-            rx_bytes: self.traffic.rx_bytes,
-            tx_packets: self.traffic.tx_packets,
-            rx_packets: self.traffic.rx_packets,
-            last_rx_us: self.traffic.last_rx_us,
+            tx_bytes: self.traffic.tx_bytes(),
+            rx_bytes: self.traffic.rx_bytes(),
+            tx_packets: self.traffic.tx_packets(),
+            rx_packets: self.traffic.rx_packets(),
+            last_rx_us: self.traffic.heard_us(),
         })
     }
 }

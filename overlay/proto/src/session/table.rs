@@ -1,6 +1,7 @@
 //! The session table: networks, peers, indices, and its grammar. Packets are in `data`, handshakes in `handshake`, timers in `timers`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use netflow_wire::data::DATA_OVERHEAD;
 use netflow_wire::{FrameKind, NetworkId};
@@ -16,6 +17,7 @@ use super::types::{
     SessionEvent, SessionInfo, Source, UpsertError,
 };
 use crate::Now;
+use crate::plane::Generation;
 
 /// Networks active at once: the mac of a forged initiation is tried against each.
 pub const MAX_NETWORKS: usize = 16;
@@ -46,6 +48,7 @@ pub struct SessionTable {
     pub(super) deadlines: BTreeSet<(u64, usize)>,
     pub(super) admission: Admission,
     pub(super) cookies: CookieSecrets,
+    pub(super) generation: Arc<Generation>,
     transmit: VecDeque<(PeerRef, Vec<u8>)>,
     events: VecDeque<SessionEvent>,
     drops: BTreeMap<DropReason, u64>,
@@ -75,6 +78,7 @@ impl SessionTable {
             deadlines: BTreeSet::new(),
             admission: Admission::new(),
             cookies: CookieSecrets::default(),
+            generation: Arc::default(),
             transmit: VecDeque::new(),
             events: VecDeque::new(),
             drops: BTreeMap::new(),
@@ -152,6 +156,7 @@ impl SessionTable {
     /// False when it was not there.
     pub fn remove_peer(&mut self, peer: &PeerRef) -> bool {
         let Some(slot) = self.by_name.remove(peer) else { return false };
+        self.generation.advance();
         if let Some(gone) = self.peers.get_mut(slot).and_then(Option::take) {
             self.by_static.remove(&(peer.network, gone.keys.x25519));
             for index in gone.indices() {

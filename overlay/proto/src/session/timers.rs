@@ -32,6 +32,10 @@ impl SessionTable {
     }
 
     fn run_timers(&mut self, now: Now, rng: &mut dyn CryptoRng, slot: usize) {
+        if let Some(peer) = self.peer_mut(slot) {
+            peer.absorb();
+            peer.look_us = peer.look_us.filter(|at| *at > now.mono_us);
+        }
         self.expire_sessions(now, slot);
         let Some(peer) = self.peer_mut(slot) else { return };
         let name = peer.name;
@@ -72,6 +76,9 @@ impl SessionTable {
         if peer.current.is_none() {
             peer.unanswered_us = None;
             peer.owed_us = None;
+        }
+        if !indices.is_empty() {
+            self.generation.advance();
         }
         for index in indices {
             self.by_index.remove(&index);

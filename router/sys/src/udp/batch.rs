@@ -41,6 +41,29 @@ pub struct Incoming<'a> {
     pub bytes: &'a mut [u8],
 }
 
+/// Datagrams of one sender that the kernel merged.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// Who sent them; IPv4 always in its own form, never mapped.
+    pub from: SocketAddr,
+    /// The local address they came to.
+    pub to_ip: Option<IpAddr>,
+    /// Congestion mark of the outer headers: the kernel merges only equal ones.
+    pub ecn: Option<EcnCodepoint>,
+    /// The payloads, one behind the other.
+    pub bytes: &'a mut [u8],
+    /// Size of each but the last, which may be shorter.
+    pub stride: usize,
+}
+
+impl<'a> Run<'a> {
+    /// One by one.
+    pub fn datagrams(self) -> impl Iterator<Item = Incoming<'a>> {
+        let Self { from, to_ip, ecn, bytes, stride } = self;
+        bytes.chunks_mut(stride).map(move |bytes| Incoming { from, to_ip, ecn, bytes })
+    }
+}
+
 /// Buffers of receive calls, reused for the life of the daemon.
 pub struct RecvBatch {
     storage: Vec<Vec<u8>>,
@@ -73,13 +96,20 @@ impl RecvBatch {
         Ok(())
     }
 
+    /// What the kernel merged: datagrams of one sender one behind the other, `stride` bytes each, the last perhaps shorter.
+    pub fn runs(&mut self) -> impl Iterator<Item = Run<'_>> {
+        self.storage.iter_mut().zip(&self.metas).take(self.filled).map(|(buffer, meta)| Run {
+            from: canonical(meta.addr),
+            to_ip: meta.dst_ip.map(|ip| ip.to_canonical()),
+            ecn: meta.ecn,
+            bytes: buffer.get_mut(..meta.len).unwrap_or_default(),
+            // A stride of zero would only come from a broken kernel; chunks_mut panics on it.
+            stride: meta.stride.max(1),
+        })
+    }
+
     /// The datagrams of the last receive, in order of arrival.
     pub fn datagrams(&mut self) -> impl Iterator<Item = Incoming<'_>> {
-        self.storage.iter_mut().zip(&self.metas).take(self.filled).flat_map(|(buffer, meta)| {
-            let (from, to_ip, ecn) = (canonical(meta.addr), meta.dst_ip.map(|ip| ip.to_canonical()), meta.ecn);
-            let merged = buffer.get_mut(..meta.len).unwrap_or_default();
-            // A stride of zero would only come from a broken kernel; chunks_mut panics on it.
-            merged.chunks_mut(meta.stride.max(1)).map(move |bytes| Incoming { from, to_ip, ecn, bytes })
-        })
+        self.runs().flat_map(Run::datagrams)
     }
 }

@@ -18,7 +18,7 @@ use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 
-pub use batch::{Incoming, Outgoing, RecvBatch};
+pub use batch::{Incoming, Outgoing, RecvBatch, Run};
 pub use quinn_udp::EcnCodepoint;
 
 /// Kernel buffer in each direction: 100 ms at 160 Mbit/s, what one scheduling gap of a busy two-core router loses otherwise.
