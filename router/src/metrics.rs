@@ -65,6 +65,8 @@ fn counters(snapshot: &Snapshot) -> Vec<Row> {
         ("queue_full", "Packets dropped because a queue was full", node.queue_full),
         ("rx_packets", "IP packets delivered to the inside", node.rx_packets),
         ("tx_packets", "IP packets sealed and sent", node.tx_packets),
+        ("rx_known", "Of the IP packets delivered, those of flows the data path knew", node.rx_known),
+        ("tx_known", "Of the IP packets sealed and sent, those of flows the data path knew", node.tx_known),
         ("rx_foreign", "UDP datagrams that are neither ours nor QUIC", io.rx_foreign),
         ("tx_dropped", "UDP datagrams the kernel did not take", io.tx_dropped),
         ("inside_dropped", "Packets a TUN did not take", io.inside_dropped),

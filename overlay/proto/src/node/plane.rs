@@ -7,6 +7,7 @@ use netflow_wire::relay::{INITIAL_HOP_LIMIT, RelayRepr};
 use netflow_wire::{FrameKind, NetworkId};
 
 use super::Node;
+use super::api::Counters;
 use super::paths::Via;
 use super::peer::Sizes;
 use crate::endpoint::{Endpoint, PathKey, PortId};
@@ -51,13 +52,25 @@ impl Plane {
     }
 }
 
+impl Counters {
+    const fn count_known_tx(&mut self) {
+        self.tx_packets = self.tx_packets.saturating_add(1);
+        self.tx_known = self.tx_known.saturating_add(1);
+    }
+
+    const fn count_known_rx(&mut self) {
+        self.rx_packets = self.rx_packets.saturating_add(1);
+        self.rx_known = self.rx_known.saturating_add(1);
+    }
+}
+
 impl Node {
     /// One IP packet read from the TUN of `network`. Packets go into `sink`, in order; whatever else there is to do comes out of
     /// [`Node::poll_output`], with the packets that must not go before it.
     pub fn handle_inside_into(&mut self, now: Now, network: &NetworkId, packet: &[u8], sink: &mut impl PacketSink) {
         let Plane { outbound, generation, .. } = &mut self.plane;
         if outbound.seal(now, generation, network, packet, |from, to, len| sink.datagram(from, to, len)) {
-            self.counters.tx_packets = self.counters.tx_packets.saturating_add(1);
+            self.counters.count_known_tx();
         } else {
             self.decide_inside(now, network, packet);
             self.outbox.spill(sink);
@@ -68,7 +81,7 @@ impl Node {
     pub fn handle_inside(&mut self, now: Now, network: &NetworkId, packet: &[u8]) {
         let (Plane { outbound, generation, .. }, outbox) = (&mut self.plane, &mut self.outbox);
         if outbound.seal(now, generation, network, packet, |from, to, len| outbox.place(from, to, len)) {
-            self.counters.tx_packets = self.counters.tx_packets.saturating_add(1);
+            self.counters.count_known_tx();
         } else {
             self.decide_inside(now, network, packet);
         }
@@ -124,7 +137,7 @@ impl Node {
         let Plane { inbound, generation, .. } = &mut self.plane;
         match inbound.open(now, generation, port, from, datagram) {
             Opened::Inside(peer, range) => {
-                self.counters.rx_packets = self.counters.rx_packets.saturating_add(1);
+                self.counters.count_known_rx();
                 return Some((peer, range));
             }
             Opened::Nothing => {}

@@ -154,6 +154,10 @@ pub struct Counters {
     pub rx_packets: u64,
     /// IP packets sealed and sent.
     pub tx_packets: u64,
+    /// Of those delivered, packets whose flow was known: the data path took them past the node.
+    pub rx_known: u64,
+    /// The same of those sealed and sent.
+    pub tx_known: u64,
 }
 
 /// A network in `netctl networks`.
