@@ -33,6 +33,7 @@ mod restore;
 mod routes;
 mod spread;
 mod sync;
+mod via;
 mod views;
 
 use std::collections::BTreeMap;
@@ -45,8 +46,8 @@ use rand_core::CryptoRng;
 
 pub use api::*;
 pub use commands::check_member_name;
-pub(crate) use paths::Via;
 pub use plane::PacketSink;
+pub(crate) use via::Via;
 
 use self::direct::{Direct, Local as LocalNet};
 use self::links::Links;

@@ -1,19 +1,16 @@
 //! One path to a peer: where its frames go, what is under way on it, and what was measured.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use netflow_wire::data::DATA_OVERHEAD;
 use netflow_wire::inner::ProbeAck;
-use netflow_wire::relay::{INITIAL_HOP_LIMIT, RELAY_HEADER_LEN, RelayRepr};
 
-use crate::endpoint::{Endpoint, PathKey, PortId};
+pub(crate) use super::via::Via;
+use crate::endpoint::{Endpoint, PathKey};
 use crate::path::liveness::Action;
 use crate::path::pmtud::BASE;
 use crate::path::{Health, Liveness, Metrics, Offer, Pmtud, Snapshot, Standing};
 use crate::plane::PathTraffic;
-use crate::session::Source;
 use crate::time::{MILLI_US, Now, SECOND_US};
 
 /// Probes of one path without an answer that are remembered: three suspicious ones, a regular one, and a search for its size.
@@ -29,10 +26,6 @@ const WARM_US: u64 = 5 * SECOND_US;
 const OTHER_US: u64 = 15 * SECOND_US;
 /// Frames since the last probe that make a flow.
 const BUSY_PACKETS: u32 = 16;
-/// IP and UDP headers of a datagram.
-const IPV4_UDP_LEN: u16 = 20 + 8;
-const IPV6_UDP_LEN: u16 = 40 + 8;
-
 /// How a path stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Circuit {
@@ -42,61 +35,6 @@ pub(super) enum Circuit {
     Open { to: Endpoint, label: u32, epoch: u16 },
     /// Carries frames without a relay.
     Direct { to: Endpoint },
-}
-
-/// An open path, ready to send on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Via {
-    pub(super) key: PathKey,
-    pub(super) to: Endpoint,
-    /// Label and epoch, when a relay is in the way.
-    pub(super) label: Option<(u32, u16)>,
-}
-
-impl Via {
-    /// Straight to an address.
-    pub(super) const fn direct(port: PortId, addr: SocketAddr) -> Self {
-        Self { key: PathKey::Direct { port, addr }, to: Endpoint::Udp { port, addr }, label: None }
-    }
-
-    /// Bytes in front of an end-to-end frame.
-    pub(super) const fn header_len(&self) -> usize {
-        if self.label.is_some() { RELAY_HEADER_LEN } else { 0 }
-    }
-
-    /// Appends what goes in front of an end-to-end frame.
-    pub(super) fn push_header(&self, datagram: &mut Vec<u8>) {
-        if let Some((label, epoch)) = self.label {
-            datagram.extend_from_slice(&RelayRepr { hop_limit: INITIAL_HOP_LIMIT, epoch, label }.to_bytes());
-        }
-    }
-
-    /// A frame of ours as a datagram for this path.
-    pub(super) fn wrap(&self, frame: &[u8]) -> Vec<u8> {
-        let mut datagram = Vec::with_capacity(self.header_len().saturating_add(frame.len()));
-        self.push_header(&mut datagram);
-        datagram.extend_from_slice(frame);
-        datagram
-    }
-
-    /// Where frames of this path come from, for cookies.
-    pub(super) fn source(&self) -> Source {
-        match self.label {
-            Some((label, _)) => Source::Relayed { relay: self.to.limit_addr(), label },
-            None => Source::Direct(self.to.limit_addr()),
-        }
-    }
-
-    /// Bytes of the outer packet that are not the inner one: IP, UDP, relay header, record. A stream ends at a relay that goes on with
-    /// UDP of a family unknown here: the larger header.
-    pub(super) fn overhead(&self) -> u16 {
-        let ip_udp = match self.to {
-            Endpoint::Udp { addr: SocketAddr::V4(_), .. } => IPV4_UDP_LEN,
-            Endpoint::Udp { addr: SocketAddr::V6(_), .. } | Endpoint::Carrier(_) => IPV6_UDP_LEN,
-        };
-        let ours = u16::try_from(self.header_len() + DATA_OVERHEAD).unwrap_or(u16::MAX);
-        ip_udp.saturating_add(ours)
-    }
 }
 
 /// A probe that left and was not answered yet.

@@ -8,8 +8,8 @@ use netflow_wire::{FrameKind, NetworkId};
 
 use super::Node;
 use super::api::Counters;
-use super::paths::Via;
 use super::peer::Sizes;
+use super::via::Via;
 use crate::endpoint::{Endpoint, PathKey, PortId};
 use crate::plane::{Circuit, ENTRY_US, FlowKey, Forward, Generation, Inbound, Opened, Outbound};
 use crate::session::PeerRef;
