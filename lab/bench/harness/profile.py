@@ -29,7 +29,7 @@ def folded(data, comms):
         else:
             found = re.match(r"\s+[0-9a-f]+ (.*?) \((.*)\)$", line)
             if found:
-                symbol, dso = found.group(1), os.path.basename(found.group(2))
+                symbol, dso = found.group(1), os.path.basename(found.group(2)).strip("[]")
                 symbol = re.sub(r"\+0x[0-9a-f]+$", "", symbol)
                 frames.append((f"[{dso}]" if symbol == "[unknown]" else symbol).replace(";", ":"))
     script.wait()
