@@ -48,7 +48,7 @@ stage_lint() {
   # shellcheck disable=SC2086  # two words on purpose
   cargo clippy -q --workspace --all-targets -- $deny
 }
-stage_house() { cargo xtask tidy && cargo xtask deps; }
+stage_house() { cargo xtask tidy && cargo xtask deps && (cd lab/bench && python3 -m unittest discover -q -s tests -t .); }
 stage_unit() { run_tests unit; }
 stage_docs() { RUSTDOCFLAGS="-D warnings" cargo doc -q --workspace --no-deps --document-private-items 2>&1; }
 stage_lab() { run_tests lab; }
