@@ -41,6 +41,12 @@ bench-dataplane: setup ## Data path beside other overlays and the yardstick: DRI
 	@$(if $(NETFLOWD_BIN),true,$(CARGO) build --release -p netflowd -p netctl -p netflow-lab)
 	@bash lab/bench/run.sh
 
+flamegraph: setup ## Where netflowd's CPU goes under one TCP stream: target/flamegraph/TOPO.svg (TOPO=direct or relay, DRIVER=netflow); root and perf
+	@command -v perf >/dev/null || { echo "flamegraph: perf is missing; try: apt-get install linux-perf" >&2; exit 1; }
+	@$(if $(NETFLOWD_BIN),true,RUSTFLAGS="-C force-frame-pointers=yes" $(CARGO) build --profile profiling -p netflowd -p netctl)
+	@bash lab/bench/install.sh
+	@$(if $(NETFLOWD_BIN),,NETFLOWD_BIN=$(CURDIR)/target/profiling/netflowd NETCTL_BIN=$(CURDIR)/target/profiling/netctl) python3 lab/bench/bench.py flames $(or $(DRIVER),netflow) $(or $(TOPO),direct) --out target/flamegraph/$(or $(TOPO),direct).svg
+
 demo: setup ## Homes behind NATs, one private network, direct paths, relays that cannot read it: the main job, told as it happens
 	@$(CARGO) build --release -p netflowd -p netctl -p netflow-lab
 	@$(LAB) demo
