@@ -1,11 +1,13 @@
 //! The command line: words, options, help texts. Nothing here does anything.
 
+mod bench;
 mod chain;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use bench::{Bench, Latency, Throughput};
 pub(crate) use chain::{Block, Chain, NodeOptions, SealOptions, Send, Tx, Wallet};
 
 /// Exit codes, shown below the help of the program.
@@ -116,6 +118,9 @@ pub(crate) enum Command {
         /// Name, address or node id of the member
         peer: String,
     },
+    /// Measure the network between two members, and the cryptography of this machine
+    #[command(subcommand)]
+    Bench(Bench),
     /// Show the hops on the way to a member
     Trace {
         /// Name, address or node id of the member
@@ -326,6 +331,7 @@ impl Command {
             Self::Policy(Policy::Set { .. }) => "policy set",
             Self::Peers => "peers",
             Self::Ping(_) => "ping",
+            Self::Bench(it) => it.words(),
             Self::Path { .. } => "path",
             Self::Trace { .. } => "trace",
             Self::Netcheck => "netcheck",

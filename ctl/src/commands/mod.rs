@@ -1,6 +1,7 @@
 //! One function per command: ask, print, say the exit code.
 
 mod backup;
+mod bench;
 mod block;
 mod doctor;
 mod invite;
@@ -104,6 +105,7 @@ pub(crate) fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Policy(Policy::Set { file }) => policy::set(&ctx, file),
         Command::Peers => peers::peers(&ctx),
         Command::Ping(options) => peers::ping(&ctx, options),
+        Command::Bench(command) => bench::run(&ctx, command),
         Command::Path { peer } => routes::path(&ctx, peer),
         Command::Trace { peer } => routes::trace(&ctx, peer),
         Command::Netcheck => netcheck::netcheck(&ctx),

@@ -38,6 +38,7 @@ struct File {
     metrics: String,
     relays: Vec<String>,
     pq: PqName,
+    suite: SuiteName,
     mtu: u16,
     direct: bool,
     port_mapping: bool,
@@ -57,6 +58,7 @@ impl Default for File {
             metrics: "off".into(),
             relays: Vec::new(),
             pq: PqName::Prefer,
+            suite: SuiteName::Auto,
             mtu: DEFAULT_MTU,
             direct: true,
             port_mapping: true,
@@ -79,6 +81,13 @@ enum PqName {
     Prefer,
     Strict,
     Off,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum SuiteName {
+    Auto,
+    ChaCha20,
 }
 
 #[derive(Debug, Deserialize)]
@@ -151,6 +160,8 @@ pub(crate) struct Config {
     pub(crate) metrics: Option<SocketAddr>,
     pub(crate) relays: Vec<RelayAddress>,
     pub(crate) pq: PqMode,
+    /// Offer AES-256-GCM where the CPU has instructions for it.
+    pub(crate) offer_aes: bool,
     pub(crate) mtu: u16,
     /// Look for direct paths to peers.
     pub(crate) direct: bool,
@@ -214,6 +225,7 @@ impl File {
             metrics,
             relays: relays.map_err(|error| format!("key \"relays\": {error}"))?,
             pq: self.pq.into(),
+            offer_aes: self.suite == SuiteName::Auto,
             mtu: self.mtu,
             direct: self.direct,
             port_mapping: self.port_mapping,
@@ -321,6 +333,12 @@ mod tests {
         assert!(config.relay.is_none() && config.max_links == 0, "an edge node is nobody's relay");
         assert!(config.metrics.is_none() && !config.listen_443, "nothing listens that was not asked for");
         assert!(config.direct && config.port_mapping);
+        assert!(config.offer_aes, "the suite follows the CPUs");
+    }
+
+    #[test]
+    fn a_node_told_to_use_chacha20_never_offers_aes() {
+        assert!(!Config::parse("suite = \"chacha20\"").unwrap().offer_aes);
     }
 
     #[test]
@@ -369,6 +387,7 @@ mod tests {
             ("relays = [\"nonsense\"]", ["relays", "nf1"]),
             ("log = \"a=b=c\"", ["log", "filter"]),
             ("listen = \"everywhere\"", ["listen", "address"]),
+            ("suite = \"aes\"", ["suite", "chacha20"]),
             ("tier = en", ["2", ""]),
         ] {
             let line = error(&format!("\n{text}"));

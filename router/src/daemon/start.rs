@@ -234,7 +234,7 @@ fn node_config(config: &Config, keys: NodeKeys) -> NodeConfig {
         default_relays: Vec::new(),
         relay: config.relay.clone(),
         pq: config.pq,
-        aes_hardware: has_aes(),
+        aes_hardware: config.offer_aes && has_aes(),
         mtu: config.mtu,
     }
 }
@@ -284,8 +284,21 @@ impl Daemon {
         };
         let fixed = |config: &Config| {
             let Config { tier, name, state_dir, listen, control_socket, user, metrics, .. } = config.clone();
-            let Config { mtu, direct, max_links, listen_443, .. } = *config;
-            (tier, name, state_dir, listen, control_socket, user, metrics, mtu, direct, max_links, listen_443)
+            let Config { offer_aes, mtu, direct, max_links, listen_443, .. } = *config;
+            (
+                tier,
+                name,
+                state_dir,
+                listen,
+                control_socket,
+                user,
+                metrics,
+                offer_aes,
+                mtu,
+                direct,
+                max_links,
+                listen_443,
+            )
         };
         if fixed(&config) != fixed(&self.config) || config.pq != self.config.pq {
             tracing::warn!(
