@@ -47,18 +47,21 @@ def threads_of(d):
 
 
 class Load:
-    """A bulk transfer from A to B for as long as the block runs, at most `secs`."""
+    """A bulk transfer from A to B for as long as the block runs, at most `secs`. With a server of its own: one that lost its client is busy
+    for a while."""
 
     def __init__(self, d, secs):
         self.cmd = ["ip", "netns", "exec", NS["A"], "iperf3", "-c", d.addr["TB"], "-p", load.PORT, "-t", str(secs)]
 
     def __enter__(self):
+        self.server = load.Server().__enter__()
         self.p = subprocess.Popen(self.cmd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(1)  # past the slow start
 
     def __exit__(self, *_):
         self.p.terminate()
         self.p.wait()
+        self.server.__exit__()
 
 
 def record(d, data, secs, graph):
@@ -73,8 +76,9 @@ def text(spec, topo, out):
     cpu.wait_quiet(60)
     try:
         d.up()
-        with load.Server(), open(out, "w") as f:
-            base = load.tcp(d, 5, 1)
+        with open(out, "w") as f:
+            with load.Server():
+                base = load.tcp(d, 5, 1)
             f.write(f"{spec} {topo}: tcp1 {base['gbps']:.3f} Gbit/s, daemon CPU {base['cpu_gb']:.2f} s/GB, all CPU {base['sys_gb']:.2f} s/GB\n")
             data = f"{d.w}/perf.data"
             record(d, data, 5, None)
@@ -97,9 +101,8 @@ def flames(spec, topo, out, secs):
     try:
         d.up()
         data = f"{d.w}/perf.data"
-        with load.Server():
-            record(d, data, secs, "fp")
-            stacks = folded(data, threads_of(d))
+        record(d, data, secs, "fp")
+        stacks = folded(data, threads_of(d))
         if not stacks:
             raise SystemExit("bench: perf saw nothing of the daemons")
         with open(out, "w") as f:
