@@ -96,7 +96,7 @@ bench-chain: setup ## Transfers a second of a local chain, CPU of each and where
 	@target/$(or $(PROFILE),debug)/examples/load --rate $(or $(RATE),2100) --seconds $(or $(SECONDS_LONG),300) --witnesses $(or $(WITNESSES),4)
 	@target/$(or $(PROFILE),debug)/examples/load --rate $(or $(RATE21),550) --seconds $(or $(SECONDS_LONG),300) --witnesses 21 --in-one-process
 
-memory-chain: setup ## A chain of a million accounts made by transactions: resident memory of the full node, snapshot exported, imported and verified
+memory-chain: setup ## A chain of a million accounts made by transactions: resident memory of its nodes, also under load, snapshot exported, imported and verified
 	@$(CARGO) build --workspace --examples --bins
 	@target/debug/examples/memory --accounts $(or $(ACCOUNTS),1000000)
 

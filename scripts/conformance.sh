@@ -3,8 +3,9 @@
 set -uo pipefail
 dir=$(cd "$1" && pwd) || exit 2
 cd "$(dirname "$0")/.." || exit 1
-cargo build -q --release -p netchain-exec --bin statetest -p netchain-rpc --bin rpctest || exit 1
-bin=${CARGO_TARGET_DIR:-target}/release
+# The development profile of the whole workspace is what everybody has compiled; the chain is optimised in it.
+cargo build -q --workspace --bins || exit 1
+bin=${CARGO_TARGET_DIR:-target}/debug
 status=0 found=""
 if [ -n "$(find "$dir" -name '*.json' -path '*Tests*' -print -quit)" ]; then
   found=yes

@@ -7,7 +7,7 @@ witnesses=${WITNESSES:-4}
 dir=${LOCALNET_DIR:-$(mktemp -d /tmp/netchain-localnet.XXXXXX)}
 port=${PORT:-18545}
 bin=${NETCHAIND_BIN:-${CARGO_TARGET_DIR:-target}/debug/netchaind}
-[ -n "${NETCHAIND_BIN:-}" ] || cargo build -p netchaind
+[ -n "${NETCHAIND_BIN:-}" ] || cargo build --workspace --bins
 [ -d "$dir/node0" ] || "$bin" --dir "$dir" init-localnet --witnesses "$witnesses" --first-port "$port" --block-ms "${BLOCK_MS:-3000}" > /dev/null
 pids=()
 stop() { kill "${pids[@]}" 2> /dev/null || true; wait; }

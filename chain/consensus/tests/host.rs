@@ -251,8 +251,11 @@ fn a_block_the_application_refuses_is_voted_down() {
     assert_eq!(prevote(change(&|p| p.body = vec![1].into(), false)), None, "another body");
 }
 
-/// Counts how often it was asked to execute a block.
-struct Counting(MemoryChain, std::rc::Rc<std::cell::Cell<u32>>);
+/// How often.
+type Count = std::rc::Rc<std::cell::Cell<u32>>;
+
+/// Counts how often it was asked to execute a block, and to check what binds one.
+struct Counting(MemoryChain, Count, Count);
 
 impl Application for Counting {
     fn tip(&self) -> Tip {
@@ -264,6 +267,7 @@ impl Application for Counting {
     }
 
     fn binds(&self, block: &Block) -> bool {
+        self.2.set(self.2.get() + 1);
         self.0.binds(block)
     }
 
@@ -284,10 +288,10 @@ impl Application for Counting {
 #[test]
 fn a_creator_of_a_hundred_blocks_has_a_few_executed() {
     let creator = usize::from(chain(4).tip().order.seat(0));
-    let count = std::rc::Rc::new(std::cell::Cell::new(0));
+    let count = Count::default();
     let account = set(4).seats()[(creator + 1) % 4].account;
     let config = Config { chain: domain(4), account, timing: Timing::default() };
-    let app = Counting(chain(4), count.clone());
+    let app = Counting(chain(4), count.clone(), Count::default());
     let mut host: Host<Counting> = Host::start(config, Box::new(key((creator + 1) % 4)), app, &[], now(0));
     let mut frames = 0;
     for us in 0..100 {
@@ -302,6 +306,29 @@ fn a_creator_of_a_hundred_blocks_has_a_few_executed() {
     }
     assert!((1..=8).contains(&count.get()), "{} blocks executed", count.get());
     assert!(frames <= 24, "{frames} log entries");
+}
+
+#[test]
+fn a_proposal_that_its_creator_repeats_is_checked_once_and_another_one_of_the_same_block_again() {
+    let creator = usize::from(chain(4).tip().order.seat(0));
+    let (executed, checked) = (Count::default(), Count::default());
+    let account = set(4).seats()[(creator + 1) % 4].account;
+    let config = Config { chain: domain(4), account, timing: Timing::default() };
+    let app = Counting(chain(4), executed.clone(), checked.clone());
+    let mut host: Host<Counting> = Host::start(config, Box::new(key((creator + 1) % 4)), app, &[], now(0));
+    let creator_account = set(4).seats()[creator].account;
+    let draft = Draft { now: now(1), round: 0, creator: creator_account, last_commit: None, evidence: &[] };
+    let block = chain(4).propose(&draft).unwrap();
+    let (height, round) = (Height(1), Round::new(0));
+    let proposal = Proposal { height, round, block, pol_round: Round::Nil, voter: Voter(creator_account) };
+    let signature = key(creator).sign(&proposal.signing_bytes(&domain(4)));
+    for us in 1..20 {
+        host.handle_message(now(us), 9, Message::Proposal(SignedProposal::new(proposal.clone(), signature)));
+    }
+    assert_eq!((executed.get(), checked.get()), (1, 1));
+    // A forged repetition is no repetition: it is looked at, and refused by its signature.
+    host.handle_message(now(30), 9, Message::Proposal(SignedProposal::new(proposal, [7; 64])));
+    assert_eq!((executed.get(), checked.get()), (1, 2));
 }
 
 /// After block 1 another set serves, and this node makes every block; notes how much evidence it is to put into one.

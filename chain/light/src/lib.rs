@@ -132,6 +132,33 @@ impl LightClient {
         set: Option<&[u8]>,
         next_set: Option<&[u8]>,
     ) -> Result<Updated, LightError> {
+        self.step(Some(now_unix_s), header, certificate, set, next_set)
+    }
+
+    /// As [`update`](Self::update) without a clock, so without the trusting period: the believed set may have left office long ago, and
+    /// nobody could punish it today for signing another history. Only for who starts from the genesis and has nobody
+    /// to ask for a checkpoint: it then believes what a node that executes every block from the genesis believes. The result is a
+    /// base for [`update`](Self::update) when it is young enough for that.
+    ///
+    /// # Errors
+    /// As there; the client is as before.
+    pub fn follow(
+        &mut self,
+        header: &[u8],
+        certificate: &[u8],
+        next_set: Option<&[u8]>,
+    ) -> Result<Updated, LightError> {
+        self.step(None, header, certificate, None, next_set)
+    }
+
+    fn step(
+        &mut self,
+        now_unix_s: Option<u64>,
+        header: &[u8],
+        certificate: &[u8],
+        set: Option<&[u8]>,
+        next_set: Option<&[u8]>,
+    ) -> Result<Updated, LightError> {
         let (header, extra) = Header::decode_checked(header)?;
         let certificate = Certificate::decode(certificate)?;
         let hash = header.hash();
@@ -162,15 +189,15 @@ impl LightClient {
         Ok(Updated::Advanced)
     }
 
-    fn check_place(&self, now_unix_s: u64, header: &Header) -> Result<(), LightError> {
+    fn check_place(&self, now_unix_s: Option<u64>, header: &Header) -> Result<(), LightError> {
         let base = &self.trusted;
         if header.number < base.number {
             return Err(LightError::Old(header.number));
         }
-        if now_unix_s.saturating_sub(base.timestamp) >= TRUSTING_PERIOD_S {
+        if now_unix_s.is_some_and(|now| now.saturating_sub(base.timestamp) >= TRUSTING_PERIOD_S) {
             return Err(LightError::Expired);
         }
-        let late = header.timestamp > now_unix_s.saturating_add(MAX_CLOCK_DRIFT_S);
+        let late = now_unix_s.is_some_and(|now| header.timestamp > now.saturating_add(MAX_CLOCK_DRIFT_S));
         let early = header.number > base.number && header.timestamp <= base.timestamp;
         if late || early {
             return Err(LightError::Time);

@@ -89,6 +89,26 @@ fn one_header_per_change_of_the_set_is_enough() {
 }
 
 #[test]
+fn who_starts_from_the_genesis_follows_changes_of_any_age_and_believes_no_other_set() {
+    let (mut client, _) = client();
+    let change = block(TRUSTING_PERIOD_S, B256::ZERO, 1, 30);
+    let (header, next) = (alloy_rlp::encode(&change), set(30).encode());
+    assert_eq!(step(&mut client, &change, &certify(&change, 1, 15), None, Some(30)), Err(LightError::Expired));
+    assert_eq!(client.follow(&header, &certify(&change, 1, 15), Some(&next)), Ok(Updated::Advanced));
+    let before = client.clone();
+    let forged = block(2 * TRUSTING_PERIOD_S, B256::ZERO, 1, 60);
+    let (header, next) = (alloy_rlp::encode(&forged), set(60).encode());
+    assert_eq!(client.follow(&header, &certify(&forged, 1, 21), Some(&next)), Err(LightError::UnknownSet));
+    let few = block(2 * TRUSTING_PERIOD_S, B256::ZERO, 30, 60);
+    let (header, next) = (alloy_rlp::encode(&few), set(60).encode());
+    assert!(matches!(client.follow(&header, &certify(&few, 30, 14), Some(&next)), Err(LightError::Certificate(_))));
+    assert_eq!(client, before);
+    // As a base it is as good as any.
+    let later = block(TRUSTING_PERIOD_S + 1_000, B256::ZERO, 30, 30);
+    assert_eq!(step(&mut client, &later, &certify(&later, 30, 15), None, None), Ok(Updated::Advanced));
+}
+
+#[test]
 fn a_set_that_was_not_handed_over_can_come_with_the_next_header() {
     let (mut client, _) = client();
     let change = block(1_000, B256::ZERO, 1, 30);

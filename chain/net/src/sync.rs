@@ -1,7 +1,8 @@
 //! Which blocks to ask of whom: a pure scheduler. Ranges go to several peers at once; blocks come out in order.
 //!
 //! Nothing is believed here: the consumer verifies certificates. When the tip does not follow what was delivered, everything
-//! buffered is dropped and the peer that gave the next block rests.
+//! buffered is dropped and the peer that gave the next block rests. Only those that disappointed least often since they last helped are
+//! asked: one honest peer is enough, however many others lie.
 
 use std::collections::BTreeMap;
 
@@ -29,6 +30,8 @@ struct PeerState {
     height: u64,
     asked: Option<(u64, u64)>,
     rests_until_us: u64,
+    /// Failures, and blocks that led nowhere, since a block of its was good.
+    strikes: u32,
 }
 
 #[derive(Debug)]
@@ -59,7 +62,8 @@ pub struct BlockSync {
     starting: u64,
     active: bool,
     delivered: u64,
-    deliverer: Option<u64>,
+    /// Heights handed out that the tip has not reached -> who gave the block. Within the window.
+    given: BTreeMap<u64, u64>,
     peers: BTreeMap<u64, PeerState>,
     buffer: BTreeMap<u64, Waiting>,
     buffered: usize,
@@ -74,15 +78,25 @@ impl BlockSync {
         self.tip = height;
         self.tip_since_us = now_us;
         self.delivered = self.delivered.max(height);
+        let later = self.given.split_off(&(height + 1));
+        for peer in std::mem::replace(&mut self.given, later).values() {
+            if let Some(state) = self.peers.get_mut(peer) {
+                state.strikes = 0;
+            }
+        }
         self.buffer = self.buffer.split_off(&(height + 1));
         self.buffered = self.buffer.values().map(|waiting| waiting.bytes).sum();
     }
 
     /// A peer claims a height.
     pub fn set_peer(&mut self, peer: u64, height: u64) {
-        if self.peers.len() < MAX_PEERS || self.peers.contains_key(&peer) {
-            self.peers.entry(peer).or_default().height = height;
+        if !self.peers.contains_key(&peer) && self.peers.len() >= MAX_PEERS {
+            // Full of others, of which one only disappointed: it makes room.
+            let worst = self.peers.iter().filter(|(_, state)| state.strikes > 0).max_by_key(|(_, state)| state.strikes);
+            let Some(worst) = worst.map(|(worst, _)| *worst) else { return };
+            self.peers.remove(&worst);
         }
+        self.peers.entry(peer).or_default().height = height;
     }
 
     /// Height a peer claims, 0 when it has not said.
@@ -101,6 +115,7 @@ impl BlockSync {
         if let Some(state) = self.peers.get_mut(&peer) {
             state.asked = None;
             state.rests_until_us = now_us + REST_US;
+            state.strikes = state.strikes.saturating_add(1);
         }
     }
 
@@ -150,11 +165,15 @@ impl BlockSync {
             return None;
         }
         let count = (from..=end.min(from + RANGE - 1)).take_while(|height| !taken(*height)).count() as u64;
-        let able =
-            |state: &&mut PeerState| state.asked.is_none() && state.rests_until_us <= now_us && state.height >= from;
+        // Busy and resting ones count too: who disappointed more often waits for them.
+        let fewest = self.peers.values().filter(|state| state.height >= from).map(|state| state.strikes).min()?;
+        let able = |state: &PeerState| {
+            let free = state.asked.is_none() && state.rests_until_us <= now_us;
+            free && state.height >= from && state.strikes == fewest
+        };
         // Those that rested longest ago first, so that requests go round.
-        let (peer, state) =
-            self.peers.iter_mut().filter(|(_, state)| able(state)).min_by_key(|(_, s)| s.rests_until_us)?;
+        let able = self.peers.iter_mut().filter(|(_, state)| able(state));
+        let (peer, state) = able.min_by_key(|(_, state)| state.rests_until_us)?;
         let count = count.min(state.height - from + 1);
         state.asked = Some((from, count));
         state.rests_until_us = now_us;
@@ -167,9 +186,7 @@ impl BlockSync {
         let waiting = self.buffer.remove(&next)?;
         self.buffered = self.buffered.saturating_sub(waiting.bytes);
         self.delivered = next;
-        if next == self.tip + 1 {
-            self.deliverer = Some(waiting.peer);
-        }
+        self.given.insert(next, waiting.peer);
         Some((waiting.peer, waiting.block))
     }
 
@@ -192,7 +209,7 @@ impl BlockSync {
         self.tip_since_us = now_us;
         self.buffer.clear();
         self.buffered = 0;
-        if let Some(peer) = self.deliverer.take() {
+        if let Some(peer) = std::mem::take(&mut self.given).remove(&(self.tip + 1)) {
             self.failed(now_us, peer);
         }
     }

@@ -14,6 +14,8 @@ pub const MAX_REQUEST_BYTES: usize = 64;
 pub const MAX_BATCH_BYTES: usize = 256 << 10;
 /// Most transactions of a batch: 2,000 a second gathered for a tenth of one, and some.
 pub const MAX_BATCH: usize = 512;
+/// Most changes of the witness set in one answer: at most 5.4 KB each, a third of a megabyte in all.
+pub const MAX_SET_CHANGES: usize = 64;
 /// Most snapshots a node offers.
 pub const MAX_SNAPSHOTS: usize = 4;
 
@@ -28,6 +30,8 @@ pub enum SyncRequest {
     Snapshots,
     /// Chunk of the snapshot of a height.
     Chunk(u64, u64),
+    /// Blocks after a height that changed the witness set.
+    SetChanges(u64),
 }
 
 /// A snapshot of the state that a node offers.
@@ -55,6 +59,8 @@ pub enum SyncResponse {
     Chunk(Bytes),
     /// Not now.
     Busy,
+    /// RLP `[header, certificate, next set]` of blocks that changed the witness set, the oldest first.
+    SetChanges(Vec<Bytes>),
 }
 
 /// Not an encoding of ours, or too long.
@@ -99,6 +105,7 @@ impl SyncRequest {
             Self::Blocks(a, b) => tagged(1, &Two { a, b }),
             Self::Snapshots => vec![2],
             Self::Chunk(a, b) => tagged(3, &Two { a, b }),
+            Self::SetChanges(a) => tagged(5, &One { a }),
         }
     }
 
@@ -113,6 +120,7 @@ impl SyncRequest {
             1 => exact::<Two>(rlp).map(|two| Self::Blocks(two.a, two.b)),
             2 if rlp.is_empty() => Ok(Self::Snapshots),
             3 => exact::<Two>(rlp).map(|two| Self::Chunk(two.a, two.b)),
+            5 => exact::<One>(rlp).map(|one| Self::SetChanges(one.a)),
             _ => Err(WireError),
         }
     }
@@ -128,6 +136,7 @@ impl SyncResponse {
             Self::Snapshots(infos) => tagged(2, infos),
             Self::Chunk(chunk) => tagged(3, chunk),
             Self::Busy => vec![4],
+            Self::SetChanges(changes) => tagged(5, changes),
         }
     }
 
@@ -152,6 +161,10 @@ impl SyncResponse {
             }
             3 => exact(rlp).map(Self::Chunk),
             4 if rlp.is_empty() => Ok(Self::Busy),
+            5 => {
+                let changes: Vec<Bytes> = exact(rlp)?;
+                if changes.len() > MAX_SET_CHANGES { Err(WireError) } else { Ok(Self::SetChanges(changes)) }
+            }
             _ => Err(WireError),
         }
     }

@@ -154,7 +154,7 @@ fn one_block_behind_is_the_usual_case_and_nobody_is_asked() {
 proptest! {
     #[test]
     fn decoders_take_their_own_encoding_and_no_other(bytes in prop::collection::vec(any::<u8>(), 0..300), a: u64, b: u64) {
-        for request in [SyncRequest::Status(a), SyncRequest::Blocks(a, b), SyncRequest::Snapshots, SyncRequest::Chunk(a, b)] {
+        for request in [SyncRequest::Status(a), SyncRequest::Blocks(a, b), SyncRequest::Snapshots, SyncRequest::Chunk(a, b), SyncRequest::SetChanges(a)] {
             prop_assert_eq!(SyncRequest::decode(&request.encode()), Ok(request));
         }
         let info = SnapshotInfo { height: a, block_hash: B256::repeat_byte(1), manifest: bytes.clone().into() };
@@ -164,6 +164,7 @@ proptest! {
             SyncResponse::Snapshots(vec![info]),
             SyncResponse::Chunk(bytes.clone().into()),
             SyncResponse::Busy,
+            SyncResponse::SetChanges(vec![bytes.clone().into()]),
         ];
         for response in responses {
             prop_assert_eq!(SyncResponse::decode(&response.encode()), Ok(response));

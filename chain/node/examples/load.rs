@@ -159,6 +159,7 @@ fn main() -> anyhow::Result<()> {
     // A connection that was idle all the while may be closed.
     let blocks = blocks_with(&mut Rpc::new(net.port(0)), from, sent)?;
     let included: u64 = blocks.iter().map(|block| block.users).sum();
+    let late = blocks.iter().filter(|block| block.late).count();
     let fullest = blocks.iter().map(|block| block.users).max().unwrap_or(0);
     let pairs = || blocks.windows(2).filter_map(|pair| Some((pair.first()?, pair.last()?)));
     let longest = pairs().map(|(a, b)| b.unix_s - a.unix_s).max().unwrap_or(0);
@@ -177,7 +178,7 @@ fn main() -> anyhow::Result<()> {
         "{witnesses} witnesses, {place}, {rate} transfers/s offered for {seconds} s: {sent} acknowledged, {refused} refused"
     );
     println!(
-        "{sustained:.0} transfers/s sustained over {span} s; all {included} of the run in {} blocks, at most {fullest} in one, at most {longest} s between two",
+        "{sustained:.0} transfers/s sustained over {span} s; all {included} of the run in {} blocks, {late} of them not in the first round, at most {fullest} in one, at most {longest} s between two",
         blocks.len()
     );
     println!(
@@ -205,6 +206,8 @@ fn main() -> anyhow::Result<()> {
 
 struct BlockView {
     users: u64,
+    /// Whether it took more than one round to agree on a block.
+    late: bool,
     unix_s: u64,
 }
 
@@ -221,7 +224,9 @@ fn blocks_with(rpc: &mut Rpc, from: u64, acknowledged: u64) -> anyhow::Result<Ve
         let block = rpc.call("eth_getBlockByNumber", &json!([format!("{height:#x}"), false]))?;
         let users = block.get("transactions").and_then(Value::as_array).context("no transactions")?.len() as u64 - 1;
         included += users;
-        blocks.push(BlockView { users, unix_s: number(block.get("timestamp").context("no timestamp")?)? });
+        let certificate = rpc.call("nfc_getCertificate", &json!([format!("{height:#x}")]))?;
+        let late = number(certificate.get("round").context("no round")?)? > 0;
+        blocks.push(BlockView { users, late, unix_s: number(block.get("timestamp").context("no timestamp")?)? });
     }
     Ok(blocks)
 }

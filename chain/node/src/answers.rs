@@ -116,6 +116,10 @@ impl Node {
             }
             SyncRequest::Snapshots => SyncResponse::Snapshots(self.snapshots.offered()),
             SyncRequest::Chunk(height, index) => SyncResponse::Chunk(self.snapshots.chunk(height, index)),
+            SyncRequest::SetChanges(after) => {
+                let changes = self.store.set_changes(after, netchain_net::wire::MAX_SET_CHANGES);
+                SyncResponse::SetChanges(changes.unwrap_or_default())
+            }
             // The network answers this one itself.
             SyncRequest::Status(_) => SyncResponse::Busy,
         }

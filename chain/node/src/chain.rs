@@ -1,13 +1,13 @@
 //! The chain as consensus sees it: executor, store and mempool behind [`Application`].
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use alloy_primitives::{Address, B256, Bytes};
 use netchain_consensus::block::{MAX_BLOCK_BYTES, MAX_BLOCK_EVIDENCE};
 use netchain_consensus::{Application, Block, BlockParts, CertifiedBlock, Draft, Evidence, Invalid, Tip};
 use netchain_exec::witness::read_witness_set;
-use netchain_exec::{BlockContext, Candidates, ExecutedBlock, Executor, SignedTransaction, Verdict, order_after};
+use netchain_exec::{BlockContext, ExecutedBlock, Executor, SignedTransaction, order_after};
 use netchain_exec::{ExecError, encode_senders, roots_of_body, with_context};
 use netchain_rpc::{ReadBlock, RecentBlocks};
 use netchain_state::{Account, State, StateChanges, StateError, StateUpdate, TablesState};
@@ -17,8 +17,12 @@ use netchain_types::{Certificate, ChainDomain, ConsensusExtra, Header, ProposerO
 use tokio::sync::broadcast;
 
 use crate::cpu::{Work, spend};
+use crate::mempool::Limits;
+use crate::offer::Offer;
+use crate::pace::Pace;
 use crate::recover::decode_all;
 use crate::reveal::{RevealKey, verify_reveal};
+use crate::sets::note;
 use crate::txpool::TxPool;
 
 /// Bytes of a block's body: the rest of [`MAX_BLOCK_BYTES`] holds header, certificate and evidence of at most 7 KB, and the
@@ -58,6 +62,7 @@ pub struct Chain {
     tip: Tip,
     header: Header,
     done: Option<Done>,
+    pace: Pace,
 }
 
 impl Chain {
@@ -82,16 +87,24 @@ impl Chain {
         } else {
             witnesses(&store.state_at(height.saturating_sub(1))?, &executor)?
         };
-        for set in [&voted, &next] {
-            // A full disk must not keep a node from starting: it reads, and says what is wrong when it has something to write.
-            if store.witness_set(&set.hash())?.is_none()
-                && let Err(error) = store.keep_witness_set(set)
-            {
-                tracing::warn!(%error, "the witness set cannot be noted");
-            }
+        // A full disk must not keep a node from starting: it reads, and says what is wrong when it has something to write.
+        if let Err(error) = store.keep_witness_set(&voted).and_then(|()| note(&store, &header, &next)) {
+            tracing::warn!(%error, "the witness set cannot be noted");
         }
         let tip = tip_of(&store, &header, voted, next)?;
-        Ok(Self { store, executor, domain, pool, reveal, heads, recent: Arc::default(), tip, header, done: None })
+        Ok(Self {
+            store,
+            executor,
+            domain,
+            pool,
+            reveal,
+            heads,
+            recent: Arc::default(),
+            tip,
+            header,
+            done: None,
+            pace: Pace::default(),
+        })
     }
 
     /// Hands every committed block to RPC's blocks in memory.
@@ -128,6 +141,7 @@ impl Chain {
         let transactions = self.transactions(block)?;
         let context = self.context(block);
         let latest = self.store.latest();
+        let began = Instant::now();
         let run = || self.executor.execute(TablesState(&latest), &context, &transactions);
         let executed = spend(Work::Execution, run).map_err(|error| refused(&error))?;
         let update = spend(Work::Roots, || {
@@ -141,6 +155,7 @@ impl Chain {
         if next.hash() != extra.next_validators_hash {
             return Err(Invalid("next witness set"));
         }
+        self.pace.took(header.gas_used, began.elapsed());
         self.done = Some(Done { hash: block.hash(), executed, update });
         Ok(())
     }
@@ -190,8 +205,10 @@ impl Chain {
         let context = BlockContext::of(&header, &extra, bitmap, evidence_bytes(&evidence));
         let user_gas = self.executor.params().user_gas();
         // Gas limits are not gas used: what is offered may add up to several blocks.
-        let best = spend(Work::Pool, || self.pool.best(user_gas.saturating_mul(4), MAX_BODY_BYTES));
-        let mut offer = Offer { best: best.into_iter(), pool: &self.pool, skipped: BTreeSet::new() };
+        let budget = self.pace.budget(draft.round, user_gas);
+        let gas = budget.saturating_mul(4).max(Limits::default().max_gas);
+        let best = spend(Work::Pool, || self.pool.best(gas, MAX_BODY_BYTES));
+        let mut offer = Offer::new(best, &self.pool, user_gas - budget);
         let latest = self.store.latest();
         let executed =
             spend(Work::Execution, || self.executor.build(TablesState(&latest), &context, &mut offer, MAX_BODY_BYTES));
@@ -229,7 +246,7 @@ impl Chain {
         let next = witnesses(&TablesState(&self.store.latest()), &self.executor).map_err(|_| Invalid("witness set"))?;
         let voted = std::mem::replace(&mut self.tip.next, next.clone());
         if next != voted
-            && let Err(error) = self.store.keep_witness_set(&next)
+            && let Err(error) = note(&self.store, block.header(), &next)
         {
             // The block is committed. The set is written once more at the next start.
             tracing::warn!(%error, "the new witness set cannot be noted");
@@ -293,37 +310,6 @@ pub fn certified(store: &Store, height: u64) -> Option<CertifiedBlock> {
         block: Block::decode(&block.bytes).ok()?,
         certificate: Certificate::decode(&certificate).ok()?,
     })
-}
-
-/// The pool's transactions on their way into a block.
-struct Offer<'a> {
-    best: std::vec::IntoIter<SignedTransaction>,
-    pool: &'a TxPool,
-    /// Senders whose turn ended: one of theirs did not fit or was not valid.
-    skipped: BTreeSet<Address>,
-}
-
-impl Candidates for Offer<'_> {
-    fn next(&mut self, gas_left: u64) -> Option<SignedTransaction> {
-        // Cheaper than the cheapest transaction: nothing more fits.
-        if gas_left < 21_000 {
-            return None;
-        }
-        let skipped = &self.skipped;
-        self.best.find(|tx| !skipped.contains(&tx.sender()))
-    }
-
-    fn done(&mut self, transaction: &SignedTransaction, verdict: &Verdict) {
-        match verdict {
-            Verdict::Taken => {}
-            Verdict::NoRoom => _ = self.skipped.insert(transaction.sender()),
-            Verdict::Invalid(why) => {
-                tracing::debug!(hash = %transaction.hash(), why, "a waiting transaction is not valid any more");
-                _ = self.skipped.insert(transaction.sender());
-                self.pool.remove(&transaction.hash());
-            }
-        }
-    }
 }
 
 /// A state with a block's changes on top: who votes next is read from it before it is committed.

@@ -3,10 +3,13 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use netchain_rpc::Callers;
 use serde::{Deserialize, Serialize};
 
 /// Longest configuration file.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
+/// Timestamps are whole seconds and ascend: faster blocks would run ahead of the clock until every proposal is refused.
+const MIN_BLOCK_MS: u64 = 1_000;
 
 /// The whole file. Every key has a default; unknown ones are refused.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -51,6 +54,10 @@ impl Default for NetSection {
 pub struct RpcSection {
     /// Address of HTTP and WebSocket; left out: no RPC.
     pub listen: Option<SocketAddr>,
+    /// Host names under which it is asked, `*` for any; addresses always are answered. Against pages that rebind their name.
+    pub hosts: Vec<String>,
+    /// Web pages that may ask: host names or whole origins, `*` for any. Browser extensions always may.
+    pub origins: Vec<String>,
     /// Connections at a time.
     pub max_connections: u32,
     /// Most gas of one call.
@@ -61,8 +68,11 @@ pub struct RpcSection {
 
 impl Default for RpcSection {
     fn default() -> Self {
+        let Callers { hosts, origins } = Callers::default();
         Self {
             listen: Some(([127, 0, 0, 1], 8545).into()),
+            hosts,
+            origins,
             max_connections: 256,
             gas_cap: 50_000_000,
             max_log_blocks: 10_000,
@@ -203,7 +213,50 @@ pub fn load(path: &Path) -> anyhow::Result<NodeConfig> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let config: NodeConfig = toml::from_str(&text)
         .with_context(|| format!("{} is not acceptable; see docs/spec/chain.md", path.display()))?;
-    // Timestamps are whole seconds and ascend: faster blocks would run into the future.
-    anyhow::ensure!(config.consensus.block_ms >= 1_000, "consensus.block_ms is below 1000");
+    config.check().with_context(|| format!("{} is not acceptable", path.display()))?;
     Ok(config)
+}
+
+impl NodeConfig {
+    /// What types cannot say.
+    ///
+    /// # Errors
+    /// The first value that cannot be.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let block_ms = self.consensus.block_ms;
+        anyhow::ensure!(block_ms >= MIN_BLOCK_MS, "consensus.block_ms is {block_ms}; the least is {MIN_BLOCK_MS}");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn loaded(text: &str) -> anyhow::Result<NodeConfig> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("netchaind.toml");
+        std::fs::write(&path, text).unwrap();
+        load(&path)
+    }
+
+    #[test]
+    fn blocks_faster_than_their_timestamps_are_refused() {
+        assert_eq!(loaded("[consensus]\nblock_ms = 1000\n").unwrap().consensus.block_ms, 1_000);
+        let error = loaded("[consensus]\nblock_ms = 999\n").unwrap_err();
+        assert!(format!("{error:#}").contains("the least is 1000"), "{error:#}");
+    }
+
+    #[test]
+    fn what_is_not_named_is_as_written_in_the_documentation() {
+        let config = loaded("").unwrap();
+        assert_eq!(config.rpc.hosts, ["localhost"]);
+        assert_eq!(config.rpc.origins, ["localhost"]);
+        assert_eq!(config.consensus.block_ms, 3_000);
+        let named = loaded("[rpc]\nhosts = [\"node.example\"]\norigins = []\n").unwrap();
+        assert_eq!(named.rpc.hosts, ["node.example"]);
+        assert!(named.rpc.origins.is_empty());
+        assert!(loaded("[rpc]\nhost = \"node.example\"\n").is_err(), "an unknown key");
+    }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use alloy_primitives::{B256, keccak256};
 use anyhow::{Context as _, bail, ensure};
 use netchain_exec::{Genesis, GenesisBlock};
-use netchain_net::{NetCommand, NetConfig, NetEvent, NetHandle, SyncRequest, SyncResponse};
+use netchain_net::{NetCommand, NetConfig, NetEvent, NetHandle, SnapshotInfo, SyncRequest, SyncResponse};
 use netchain_store::snapshot::{MAX_CHUNK_BYTES, Manifest};
 use netchain_types::ChainDomain;
 use tokio::sync::mpsc;
@@ -18,6 +18,7 @@ use crate::config::{Layout, NodeConfig};
 use crate::keys::read_node_key;
 use crate::offline::{MANIFEST_FILE, chunk_file, import_folder, read_file, vouched};
 use crate::service::{addresses, lock};
+use crate::sets::Walk;
 
 /// For peers to say what they have: connecting takes a second or two.
 const OFFER_TIME: Duration = Duration::from_secs(60);
@@ -25,10 +26,14 @@ const OFFER_TIME: Duration = Duration::from_secs(60);
 const MORE_TIME: Duration = Duration::from_secs(3);
 /// Without any chunk arriving: the peers are gone or have nothing more.
 const STALLED_TIME: Duration = Duration::from_secs(90);
+/// Before a peer that had nothing is asked again.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Between lines of progress.
 const PROGRESS_TIME: Duration = Duration::from_secs(5);
 /// Before a peer that answered "busy" or nothing is asked again.
 const REST_TIME: Duration = Duration::from_secs(2);
+/// Offers looked at again when more is known of the witnesses: those of some twenty peers.
+const MAX_OFFERS: usize = 64;
 /// Times a peer may fail before it is left alone.
 const MAX_FAILURES: u32 = 5;
 
@@ -52,7 +57,8 @@ struct Offer {
 }
 
 /// Fetches and imports a snapshot into the empty database of a folder, whose node does not run. `trusted`: hash of a block from
-/// somebody the operator trusts; without it the witnesses of the genesis file must have signed the snapshot's block.
+/// somebody the operator trusts; without it the witnesses in office must have signed the snapshot's block, as followed from the genesis file
+/// through the certificates of every change of the set.
 ///
 /// # Errors
 /// Nobody offers a snapshot to believe, the peers went away, or the state is not what the header says.
@@ -70,7 +76,16 @@ pub async fn fetch_snapshot(layout: &Layout, config: &NodeConfig, trusted: Optio
         sync_blocks: false,
     })?;
     let mut fetch = Fetch { net, events, failures: BTreeMap::new(), rests: BTreeMap::new() };
-    let offer = fetch.best_offer(&genesis, trusted).await?;
+    let mut walk = Walk::new(&genesis)?;
+    let offer = fetch.best_offer(&genesis, &mut walk, trusted).await?;
+    if walk.is_weak() && trusted.is_none() {
+        // Who left office long ago can sign another history and lose nothing by it.
+        tracing::warn!(
+            block = %offer.manifest.header.hash(),
+            elections = walk.changes().len(),
+            "believed from the genesis file on, through witnesses that left long ago; compare the block with somebody you trust"
+        );
+    }
     let folder = layout.fetched();
     let fetched = fetch.chunks(&offer, &folder).await?;
     // The ports must be free when the node starts: wait until the task is gone.
@@ -81,7 +96,7 @@ pub async fn fetch_snapshot(layout: &Layout, config: &NodeConfig, trusted: Optio
     let (layout, header) = (layout.clone(), offer.manifest.header.hash());
     tracing::info!(height = fetched.height, "snapshot complete, its state root is computed");
     tokio::task::spawn_blocking(move || {
-        import_folder(&layout, &layout.fetched(), &genesis, Some(header), &mut |done, of| {
+        import_folder(&layout, &layout.fetched(), &genesis, &walk, Some(header), &mut |done, of| {
             tracing::info!(done, of, "chunks imported");
         })?;
         std::fs::remove_dir_all(layout.fetched()).context("the fetched chunks cannot be removed")
@@ -111,48 +126,62 @@ impl Fetch {
         }
     }
 
-    /// Asks every peer, and takes the newest snapshot to believe with all that offer it.
-    async fn best_offer(&mut self, genesis: &GenesisBlock, trusted: Option<B256>) -> anyhow::Result<Offer> {
+    /// Asks every peer for its snapshots and for changes of the witness set, and takes the newest snapshot to believe with all that
+    /// offer it.
+    async fn best_offer(
+        &mut self,
+        genesis: &GenesisBlock,
+        walk: &mut Walk,
+        trusted: Option<B256>,
+    ) -> anyhow::Result<Offer> {
         let mut end = Instant::now() + OFFER_TIME;
-        let mut asked = BTreeSet::new();
-        let mut offers: BTreeMap<(u64, B256), Offer> = BTreeMap::new();
-        let mut refused = None;
+        let (mut asked, mut asked_for_changes) = (BTreeSet::new(), BTreeSet::new());
+        let mut offers = Offers::default();
         while Instant::now() < end {
             for peer in self.net.status().peers {
                 if asked.insert(peer.number) {
                     self.net.send(NetCommand::Request(peer.number, SyncRequest::Snapshots));
                 }
+                if trusted.is_none() && asked_for_changes.insert(peer.number) {
+                    self.net.send(NetCommand::Request(peer.number, SyncRequest::SetChanges(walk.height())));
+                }
             }
             let soon = end.min(Instant::now() + Duration::from_millis(200));
             let Some((peer, response)) = self.answer(soon).await? else { continue };
-            let Some(SyncResponse::Snapshots(infos)) = response else { continue };
-            if infos.is_empty() {
-                // It may have one later.
-                asked.remove(&peer);
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-            for info in infos {
-                let manifest = match believable(&info.manifest, info.block_hash, genesis, trusted) {
-                    Ok(manifest) => manifest,
-                    Err(error) => {
-                        tracing::debug!(peer, error = format!("{error:#}"), "an offered snapshot is not taken");
-                        refused = Some(error);
-                        continue;
-                    }
-                };
-                if offers.is_empty() {
-                    end = end.min(Instant::now() + MORE_TIME);
+            let had_none = offers.good.is_empty();
+            match response {
+                Some(SyncResponse::Snapshots(infos)) if infos.is_empty() => {
+                    // It may have one later.
+                    asked.remove(&peer);
+                    tokio::time::sleep(PAUSE).await;
                 }
-                // Certificates differ from node to node, the chunks do not.
-                let key = (info.height, keccak256(alloy_rlp::encode(&manifest.chunks)));
-                offers.entry(key).or_insert_with(|| Offer { manifest, peers: BTreeSet::new() }).peers.insert(peer);
+                Some(SyncResponse::Snapshots(infos)) => {
+                    offers.waiting.retain(|(from, _)| *from != peer);
+                    offers.waiting.extend(infos.into_iter().map(|info| (peer, info)));
+                }
+                Some(SyncResponse::SetChanges(changes)) => {
+                    let before = walk.height();
+                    if let Err(error) = walk.follow(&changes) {
+                        tracing::debug!(peer, error = format!("{error:#}"), "a change of the witness set is not taken");
+                    }
+                    if walk.height() > before {
+                        // There may be more, here or elsewhere.
+                        asked_for_changes.clear();
+                    }
+                }
+                Some(SyncResponse::Busy) => {
+                    asked.remove(&peer);
+                    asked_for_changes.remove(&peer);
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Some(SyncResponse::Status(..) | SyncResponse::Blocks(_) | SyncResponse::Chunk(_)) | None => {}
+            }
+            offers.judge(genesis, walk, trusted);
+            if had_none && !offers.good.is_empty() {
+                end = end.min(Instant::now() + MORE_TIME);
             }
         }
-        match (offers.pop_last(), refused) {
-            (Some((_, offer)), _) => Ok(offer),
-            (None, Some(error)) => Err(error.context("no snapshot that is offered can be believed")),
-            (None, None) => bail!("no peer offers a snapshot; see [net] bootnodes, or sync all blocks"),
-        }
+        offers.best()
     }
 
     /// Gets all chunks into a folder, one at a time from each peer.
@@ -227,16 +256,58 @@ impl Fetch {
     }
 }
 
+/// What peers offer, at most four snapshots each.
+#[derive(Default)]
+struct Offers {
+    /// To be believed, by height and chunks: certificates differ from node to node, the chunks do not.
+    good: BTreeMap<(u64, B256), Offer>,
+    /// Not yet: the change of the set that leads there may still come.
+    waiting: Vec<(u64, SnapshotInfo)>,
+    refused: Option<anyhow::Error>,
+}
+
+impl Offers {
+    /// Looks once more at what waits.
+    fn judge(&mut self, genesis: &GenesisBlock, walk: &Walk, trusted: Option<B256>) {
+        for (peer, info) in std::mem::take(&mut self.waiting) {
+            match believable(&info, genesis, walk, trusted) {
+                Ok(manifest) => {
+                    let key = (info.height, keccak256(alloy_rlp::encode(&manifest.chunks)));
+                    let offer = self.good.entry(key).or_insert_with(|| Offer { manifest, peers: BTreeSet::new() });
+                    offer.peers.insert(peer);
+                }
+                Err(error) => {
+                    tracing::debug!(peer, error = format!("{error:#}"), "an offered snapshot is not taken");
+                    self.refused = Some(error);
+                    self.waiting.push((peer, info));
+                }
+            }
+        }
+        // The newest peers are those that are still there.
+        let too_many = self.waiting.len().saturating_sub(MAX_OFFERS);
+        self.waiting.drain(..too_many);
+    }
+
+    fn best(mut self) -> anyhow::Result<Offer> {
+        match (self.good.pop_last(), self.refused) {
+            (Some((_, offer)), _) => Ok(offer),
+            (None, Some(error)) => Err(error.context("no snapshot that is offered can be believed")),
+            (None, None) => bail!("no peer offers a snapshot; see [net] bootnodes, or sync all blocks"),
+        }
+    }
+}
+
 /// Reads an offered manifest and checks that somebody vouches for its block.
 fn believable(
-    bytes: &[u8],
-    block_hash: B256,
+    info: &SnapshotInfo,
     genesis: &GenesisBlock,
+    walk: &Walk,
     trusted: Option<B256>,
 ) -> anyhow::Result<Manifest> {
-    let manifest = Manifest::decode(bytes)?;
-    ensure!(manifest.header.hash() == block_hash, "the manifest is of another block");
+    let manifest = Manifest::decode(&info.manifest)?;
+    let of_this = manifest.header.hash() == info.block_hash && manifest.header.number == info.height;
+    ensure!(of_this, "the manifest is of another block");
     ensure!(!manifest.chunks.is_empty(), "the manifest names no chunk");
-    vouched(&manifest, genesis, trusted)?;
+    vouched(&manifest, genesis, walk, trusted)?;
     Ok(manifest)
 }

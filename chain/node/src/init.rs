@@ -58,6 +58,7 @@ fn make_folder(path: &Path) -> anyhow::Result<()> {
 }
 
 fn write_config(layout: &Layout, config: &NodeConfig) -> anyhow::Result<()> {
+    config.check()?;
     Ok(std::fs::write(layout.config(), toml::to_string_pretty(config)?)?)
 }
 

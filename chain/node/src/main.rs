@@ -66,7 +66,8 @@ enum Command {
     },
     /// Fetch the newest snapshot from several peers into an empty database and verify its state root; then try: netchaind run.
     FetchSnapshot {
-        /// Hash of the snapshot's block, from somebody you trust; needed once the witnesses are not those of the genesis.
+        /// Hash of the snapshot's block, from somebody you trust. Without it the witnesses are followed from the genesis file, through every
+        /// election, as far as peers can prove them.
         #[arg(long)]
         trusted: Option<B256>,
     },

@@ -12,6 +12,7 @@ use netchain_types::{Certificate, ChainDomain};
 
 use crate::config::{Layout, NodeConfig};
 use crate::service::{lock, open};
+use crate::sets::Walk;
 
 /// Name of the manifest's file.
 pub(crate) const MANIFEST_FILE: &str = "manifest";
@@ -59,12 +60,12 @@ pub(crate) fn read_file(path: &Path, most: usize) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether somebody vouches for the block of a snapshot: the witnesses of the genesis file, or the operator (`trusted`). After a
-/// change of the witness set the genesis says nothing any more.
+/// Whether somebody vouches for the block of a snapshot: the witnesses in office, as far as their changes since the genesis are known
+/// here (`walk`), or the operator (`trusted`).
 ///
 /// # Errors
 /// Nobody does.
-pub fn vouched(manifest: &Manifest, genesis: &GenesisBlock, trusted: Option<B256>) -> anyhow::Result<()> {
+pub fn vouched(manifest: &Manifest, genesis: &GenesisBlock, walk: &Walk, trusted: Option<B256>) -> anyhow::Result<()> {
     let hash = manifest.header.hash();
     if trusted == Some(hash) {
         return Ok(());
@@ -72,11 +73,11 @@ pub fn vouched(manifest: &Manifest, genesis: &GenesisBlock, trusted: Option<B256
     let domain = ChainDomain { chain_id: genesis.params.chain_id, genesis: genesis.header.hash() };
     let certificate = Certificate::decode(&manifest.certificate)?;
     let extra = manifest.header.check()?;
-    let ours = extra.validators_hash == genesis.witnesses.hash();
-    let certified = certificate.block_hash == hash && certificate.verify(&domain, &genesis.witnesses).is_ok();
-    if !(ours && certified) {
+    let set = walk.set_at(manifest.header.number).filter(|set| set.hash() == extra.validators_hash);
+    let certified = set.is_some_and(|set| certificate.block_hash == hash && certificate.verify(&domain, set).is_ok());
+    if !certified {
         bail!(
-            "the witnesses of the genesis file do not vouch for block {hash}; get its hash from somebody you trust and give it with --trusted"
+            "the witnesses that can be followed from the genesis file do not vouch for block {hash}; get its hash from somebody you trust and give it with --trusted"
         );
     }
     Ok(())
@@ -92,7 +93,7 @@ pub fn import_snapshot(layout: &Layout, from: &Path, trusted: Option<B256>) -> a
     let genesis = Genesis::from_json(&json)?.block()?;
     let mut out = std::io::stdout();
     // A closed pipe is no reason to give up.
-    let tip = import_folder(layout, from, &genesis, trusted, &mut |done, of| {
+    let tip = import_folder(layout, from, &genesis, &Walk::new(&genesis)?, trusted, &mut |done, of| {
         let _ = writeln!(out, "{done} of {of} chunks");
     })?;
     let mut out = std::io::stdout();
@@ -100,7 +101,8 @@ pub fn import_snapshot(layout: &Layout, from: &Path, trusted: Option<B256>) -> a
     Ok(())
 }
 
-/// As [`import_snapshot`] with the lock held. `progress` hears of chunks done and of all.
+/// As [`import_snapshot`] with the lock held, and with the changes of the witness set that were followed, which are kept. `progress` hears
+/// of chunks done and of all.
 ///
 /// # Errors
 /// As there.
@@ -108,22 +110,29 @@ pub fn import_folder(
     layout: &Layout,
     from: &Path,
     genesis: &GenesisBlock,
+    walk: &Walk,
     trusted: Option<B256>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> anyhow::Result<StoreTip> {
     let manifest = Manifest::decode(&read_file(&from.join(MANIFEST_FILE), MAX_MANIFEST_BYTES)?)?;
-    vouched(&manifest, genesis, trusted)?;
+    vouched(&manifest, genesis, walk, trusted)?;
     let hash = manifest.header.hash();
     let store = Store::open(&layout.db(), StoreOptions::default())?;
     let chunks = manifest.chunks.len();
-    let mut importer = Importer::new(store, manifest, hash)?;
+    let height = manifest.header.number;
+    let mut importer = Importer::new(store.clone(), manifest, hash)?;
     for index in 0..chunks {
         importer.chunk(&read_file(&from.join(chunk_file(index)), MAX_CHUNK_BYTES)?)?;
         if index % 64 == 63 {
             progress(index + 1, chunks);
         }
     }
-    Ok(importer.finish()?)
+    let tip = importer.finish()?;
+    // Never a later one than the block that is believed.
+    for (at, change) in walk.changes().iter().filter(|(at, _)| *at < height) {
+        store.keep_set_change(*at, change)?;
+    }
+    Ok(tip)
 }
 
 /// Checks the whole database.

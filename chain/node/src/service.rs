@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use netchain_consensus::Timing;
 use netchain_exec::{Executor, Genesis, SignedTransaction};
 use netchain_net::{Multiaddr, NetCommand, NetConfig, NetHandle, WitnessKey};
-use netchain_rpc::{NetSource, RecentBlocks, RpcContext, RpcLimits, RpcServer, SyncState, TxSource};
+use netchain_rpc::{Callers, NetSource, RecentBlocks, RpcContext, RpcLimits, RpcServer, SyncState, TxSource};
 use netchain_store::{Store, StoreOptions};
 use netchain_types::ChainDomain;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -258,7 +258,10 @@ fn mempool(
     let header = store.tip().and_then(|tip| store.header(tip.height).transpose()).transpose()?;
     let header = header.context("the header of the tip is missing; try: netchaind verify-db")?;
     let base_fee = u128::from(executor.params().next_base_fee(&header));
-    let limits = Limits { transactions: config.mempool.transactions, bytes: config.mempool.bytes, ..Limits::default() };
+    let (transactions, bytes) = (config.mempool.transactions, config.mempool.bytes);
+    // No block ever takes what offers less.
+    let min_fee = u128::from(executor.params().min_base_fee);
+    let limits = Limits { transactions, bytes, min_fee, ..Limits::default() };
     let (pool, outgoing) = TxPool::open(&layout.journal(), store.clone(), domain.chain_id, limits, base_fee)
         .with_context(|| format!("cannot use {}", layout.journal().display()))?;
     Ok((Arc::new(pool), outgoing))
@@ -280,7 +283,8 @@ async fn serve_rpc(
     };
     let (pool, net) = (Arc::new(PoolView(node.pool.clone())), Arc::new(NetView(node.net.clone())));
     let context = RpcContext::new(opened.store.clone(), opened.executor.clone(), pool, net, heads, limits);
-    let server = netchain_rpc::start(address, context.with_recent(recent)).await;
+    let callers = Callers { hosts: config.rpc.hosts.clone(), origins: config.rpc.origins.clone() };
+    let server = netchain_rpc::start(address, callers, context.with_recent(recent)).await;
     let server = server.with_context(|| format!("cannot serve RPC on {address}"))?;
     tracing::info!(address = %server.local_addr(), "JSON-RPC");
     Ok(Some(server))

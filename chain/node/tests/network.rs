@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use alloy_primitives::{Address, U256, keccak256};
-use common::free_ports;
+use common::{Sender, free_ports};
 use netchain_exec::genesis::GenesisAccount;
 use netchain_exec::witness::witness_slots;
 use netchain_exec::{Genesis, WITNESS_CONTRACT};
@@ -22,7 +22,10 @@ use netchaind::admin::{Request, ask};
 use netchaind::config::{Layout, NodeConfig, load};
 use netchaind::fetch::fetch_snapshot;
 use netchaind::init::{Localnet, localnet_with};
+use netchaind::mempool::PoolError;
 use netchaind::service::Running;
+use netchaind::sets::{SetChange, Walk};
+use netchaind::txpool::SubmitError;
 use serde_json::json;
 
 /// For anything the network is waited for, on a machine where other tests run.
@@ -240,6 +243,128 @@ async fn a_new_node_fetches_a_snapshot_from_several_peers_of_which_one_lies_and_
     for node in nodes {
         node.stop().await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_node_that_has_only_the_genesis_follows_an_election_to_a_snapshot_of_the_new_witnesses() {
+    const CHANGE: u64 = 4;
+    let root = tempfile::tempdir().unwrap();
+    network(root.path(), 3, 1, 0, |genesis| {
+        let code = elects(&set_of(genesis, 1..2), CHANGE).into();
+        genesis.alloc.insert(WITNESS_CONTRACT, GenesisAccount { code, ..GenesisAccount::default() });
+    });
+    let (old, new) = (start(root.path(), 0).await, start(root.path(), 1).await);
+    reach(&[&old, &new], CHANGE + 2).await;
+    let height_of_it = new.node().snapshots.make(&new.node().store).unwrap();
+    let late_config = config(root.path(), 2);
+    let fetched = fetch_snapshot(&layout(root.path(), 2), &late_config, None).await.unwrap();
+    assert_eq!(fetched.height, height_of_it);
+    assert_eq!(new.node().store.hash_at(height_of_it).unwrap(), Some(fetched.block));
+    let late = start(root.path(), 2).await;
+    reach(&[&late], height_of_it + 2).await;
+    // It can prove the election to the next one, and nobody can forge it.
+    let changes = late.node().store.set_changes(0, 10).unwrap();
+    assert_eq!(changes.len(), 1);
+    let json = std::fs::read(layout(root.path(), 2).genesis()).unwrap();
+    let genesis = Genesis::from_json(&json).unwrap().block().unwrap();
+    let mut walk = Walk::new(&genesis).unwrap();
+    let good: SetChange = alloy_rlp::decode_exact(&changes[0]).unwrap();
+    let mut other_certificate = good.clone();
+    let last = other_certificate.certificate.len() - 1;
+    other_certificate.certificate = flipped(&good.certificate, last);
+    let mut other_set = good.clone();
+    other_set.next_set = genesis.witnesses.encode().into();
+    for bad in [other_certificate, other_set] {
+        assert!(walk.follow(&[alloy_rlp::encode(bad).into()]).is_err());
+        assert_eq!(walk.height(), 0);
+    }
+    assert!(walk.follow(&[vec![0xc0].into()]).is_err());
+    // What is known already is no news.
+    walk.follow(&[changes[0].clone(), changes[0].clone()]).unwrap();
+    assert_eq!(walk.height(), CHANGE);
+    assert_eq!(walk.set_at(CHANGE), Some(&genesis.witnesses));
+    assert_ne!(walk.set_at(CHANGE + 1), Some(&genesis.witnesses));
+    for node in [old, new, late] {
+        node.stop().await.unwrap();
+    }
+}
+
+fn flipped(bytes: &[u8], at: usize) -> alloy_primitives::Bytes {
+    let mut bytes = bytes.to_vec();
+    bytes[at] ^= 1;
+    bytes.into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fee_cap_that_no_block_can_take_is_refused_and_the_least_one_is_taken() {
+    const LEAST: u128 = 7_000_000_000;
+    let root = tempfile::tempdir().unwrap();
+    network(root.path(), 1, 1, 0, |genesis| {
+        genesis.config.nfc.min_base_fee = u64::try_from(LEAST).unwrap();
+        let balance = U256::from(10_u64.pow(18));
+        let sender = Sender::new(0).unwrap().address;
+        genesis.alloc.insert(sender, GenesisAccount { balance, ..GenesisAccount::default() });
+    });
+    let node = start(root.path(), 0).await;
+    let mut sender = Sender::new(0).unwrap();
+    sender.max_fee = LEAST - 1;
+    let refused = node.node().pool.submit(&sender.transfer(Address::repeat_byte(9)).unwrap().1, true);
+    assert!(matches!(refused, Err(SubmitError::Pool(PoolError::FeeTooLow { least: LEAST }))), "{refused:?}");
+    (sender.max_fee, sender.nonce) = (LEAST, 0);
+    let hash = node.node().pool.submit(&sender.transfer(Address::repeat_byte(9)).unwrap().1, true).unwrap();
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while node.node().store.transaction(&hash).unwrap().is_none() {
+        assert!(tokio::time::Instant::now() < end, "it is in no block");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    node.stop().await.unwrap();
+}
+
+/// Status line and headers of an answer.
+fn head(address: std::net::SocketAddr, request: &str) -> String {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).unwrap().to_lowercase()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pitfall_28_a_page_that_rebinds_its_name_or_is_not_welcome_gets_no_answer_over_http_nor_websocket() {
+    let root = tempfile::tempdir().unwrap();
+    network(root.path(), 1, 1, 0, |_| ());
+    let node = start(root.path(), 0).await;
+    let address = node.rpc().unwrap();
+    tokio::task::spawn_blocking(move || {
+        let body = r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}"#;
+        let post = |headers: &str| {
+            let length = body.len();
+            let fixed = format!("content-type: application/json\r\ncontent-length: {length}\r\nconnection: close");
+            head(address, &format!("POST / HTTP/1.1\r\n{headers}{fixed}\r\n\r\n{body}"))
+        };
+        let upgrade = |headers: &str| {
+            let fixed = "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==";
+            head(address, &format!("GET / HTTP/1.1\r\n{headers}{fixed}\r\n\r\n"))
+        };
+        for good in ["host: localhost\r\n".to_owned(), format!("host: {address}\r\n")] {
+            assert!(post(&good).starts_with("http/1.1 200"), "{good}: {}", post(&good));
+            assert!(upgrade(&good).starts_with("http/1.1 101"), "{good}: {}", upgrade(&good));
+        }
+        for bad in ["host: evil.example\r\n", "host: localhost\r\norigin: https://evil.example\r\n"] {
+            assert!(post(bad).starts_with("http/1.1 403"), "{bad}: {}", post(bad));
+            assert!(upgrade(bad).starts_with("http/1.1 403"), "{bad}: {}", upgrade(bad));
+        }
+        let page = post("host: localhost\r\norigin: http://localhost:3000\r\n");
+        assert!(page.starts_with("http/1.1 200"), "{page}");
+        assert!(page.contains("access-control-allow-origin: http://localhost:3000\r\n"), "{page}");
+    })
+    .await
+    .unwrap();
+    node.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

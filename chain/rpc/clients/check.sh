@@ -25,7 +25,7 @@ cp chain/rpc/clients/*.{json,mjs,cjs,py} "$work/"
 mkdir -p "$work/contracts" "$work/wallet"
 node -e 'process.stdout.write(JSON.parse(require("fs").readFileSync("chain/rpc/clients/counter.json")).source)' > "$work/contracts/Counter.sol"
 netctl=${NETCTL_BIN:-${CARGO_TARGET_DIR:-target}/debug/netctl}
-[ -n "${NETCTL_BIN:-}" ] || cargo build -p netctl || exit 1
+[ -n "${NETCTL_BIN:-}" ] || cargo build --workspace --bins || exit 1
 log=$work/localnet.log
 url=http://127.0.0.1:23545
 PORT=23545 BLOCK_MS=${BLOCK_MS:-1000} LOCALNET_DIR=$work/net bash scripts/localnet.sh > "$log" 2>&1 &

@@ -9,6 +9,7 @@
 
 mod api;
 mod blocks;
+mod callers;
 mod convert;
 mod error;
 mod fees;
@@ -33,6 +34,7 @@ use netchain_store::Store;
 use tokio::sync::broadcast;
 
 pub use api::module;
+pub use callers::Callers;
 pub use foreign::{ForeignBlock, ForeignChain};
 pub use recent::{ReadBlock, RecentBlocks};
 pub use server::{RpcServer, start};

@@ -7,8 +7,10 @@ use alloy_primitives::FixedBytes;
 use jsonrpsee::core::traits::IdProvider;
 use jsonrpsee::server::{BatchRequestConfig, PingConfig, Server, ServerConfig, ServerHandle};
 use jsonrpsee::types::SubscriptionId;
+use tower::ServiceBuilder;
 
-use crate::{RpcContext, module};
+use crate::callers::CallersLayer;
+use crate::{Callers, RpcContext, module};
 
 /// Longest request: the largest transaction in hex, and a batch of usual ones.
 const MAX_REQUEST_BYTES: u32 = 2 << 20;
@@ -56,11 +58,11 @@ impl IdProvider for HexIds {
     }
 }
 
-/// Starts serving on the current tokio runtime.
+/// Starts serving those who may call, on the current tokio runtime.
 ///
 /// # Errors
 /// The address cannot be listened on.
-pub async fn start(address: SocketAddr, context: RpcContext) -> anyhow::Result<RpcServer> {
+pub async fn start(address: SocketAddr, callers: Callers, context: RpcContext) -> anyhow::Result<RpcServer> {
     let connections = context.limits.connections;
     let config = ServerConfig::builder()
         .max_connections(connections)
@@ -72,7 +74,8 @@ pub async fn start(address: SocketAddr, context: RpcContext) -> anyhow::Result<R
         .enable_ws_ping(PingConfig::new())
         .set_id_provider(HexIds)
         .build();
-    let server = Server::builder().set_config(config).build(address).await?;
+    let guard = ServiceBuilder::new().layer(CallersLayer(Arc::new(callers)));
+    let server = Server::builder().set_config(config).set_http_middleware(guard).build(address).await?;
     let local = server.local_addr()?;
     let handle = server.start(module(Arc::new(context))?);
     Ok(RpcServer { handle, local })

@@ -136,7 +136,9 @@ impl Store {
         write_update(&update, &mut batch);
         drop_undo(self.kv(), tip.height, &mut batch)?;
         let height = tip.height.to_be_bytes();
-        for table in [Table::Headers, Table::Blocks, Table::Receipts, Table::Certificates, Table::Notes] {
+        let of_height =
+            [Table::Headers, Table::Blocks, Table::Receipts, Table::Certificates, Table::Notes, Table::SetChanges];
+        for table in of_height {
             batch.delete(table, height);
         }
         batch.delete(Table::Hashes, tip.hash.to_vec());

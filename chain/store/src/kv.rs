@@ -40,11 +40,13 @@ pub enum Table {
     Notes,
     /// Hash of a witness set -> its RLP, for ever: a light client may come days after the state that named it is gone.
     WitnessSets,
+    /// Height of a block that changed the witness set -> what proves it, opaque here, for ever.
+    SetChanges,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Meta,
         Self::Accounts,
         Self::Slots,
@@ -62,6 +64,7 @@ impl Table {
         Self::Transactions,
         Self::Notes,
         Self::WitnessSets,
+        Self::SetChanges,
     ];
 
     /// Name on disk.
@@ -85,6 +88,7 @@ impl Table {
             Self::Transactions => "transactions",
             Self::Notes => "notes",
             Self::WitnessSets => "witness_sets",
+            Self::SetChanges => "set_changes",
         }
     }
 
@@ -105,7 +109,8 @@ impl Table {
             | Self::Hashes
             | Self::Transactions
             | Self::Notes
-            | Self::WitnessSets => 0,
+            | Self::WitnessSets
+            | Self::SetChanges => 0,
         }
     }
 }

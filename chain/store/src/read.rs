@@ -107,6 +107,26 @@ impl Store {
         self.kv().write(batch, false)
     }
 
+    /// Changes of the witness set after a height, the oldest first, at most so many, as they were kept.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn set_changes(&self, after: u64, most: usize) -> Result<Vec<Bytes>, StoreError> {
+        let from = after.saturating_add(1).to_be_bytes();
+        let changes = self.kv().scan(Table::SetChanges, &from, 0, most)?;
+        Ok(changes.into_iter().map(|(_, change)| change.into()).collect())
+    }
+
+    /// Keeps what proves that a block changed the witness set. Not synced, as the set.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn keep_set_change(&self, height: u64, change: &[u8]) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        batch.put(Table::SetChanges, height.to_be_bytes(), change.to_vec());
+        self.kv().write(batch, false)
+    }
+
     /// What the node noted with a block; kept as long as undo records are.
     ///
     /// # Errors

@@ -323,8 +323,23 @@ impl<A: Application, R: Rules> Host<A, R> {
         }
     }
 
+    /// Whether this very proposal was taken before and its block judged: creators repeat theirs every second, and checking what binds a
+    /// full block costs a third of executing it.
+    fn is_known(&self, signed: &SignedProposal<Nfc>) -> bool {
+        let Proposal { height, round, block, pol_round, voter } = &signed.message;
+        let known = self.core.full_proposal_at_round_and_proposer(height, *round, voter);
+        known.is_some_and(|known| {
+            let said = &known.proposal.message;
+            let same = said.block.hash() == block.hash() && said.pol_round == *pol_round;
+            same && known.proposal.signature == signed.signature
+        })
+    }
+
     fn take_proposal(&mut self, signed: SignedProposal<Nfc>) {
         let Proposal { height, round, block, pol_round, voter } = signed.message.clone();
+        if self.is_known(&signed) {
+            return;
+        }
         // A new block names the round it is offered in; one offered again was new in its pol round or before. Else a creator
         // could put the blame for skipped rounds aside. Dropped, not judged: the same hash may come again rightly.
         let named = Round::new(block.extra().round);

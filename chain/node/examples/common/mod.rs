@@ -100,13 +100,15 @@ pub(crate) struct Sender {
     key: SecretKey,
     pub(crate) address: Address,
     pub(crate) nonce: u64,
+    /// Fee cap of what comes next, base units a gas.
+    pub(crate) max_fee: u128,
 }
 
 impl Sender {
     pub(crate) fn new(index: u32) -> anyhow::Result<Self> {
         let secret = bench_key(index);
         let address = netchaind::keys::account_of_secret(&secret).context("no key")?;
-        Ok(Self { key: SecretKey::from_slice(secret.as_slice())?, address, nonce: 0 })
+        Ok(Self { key: SecretKey::from_slice(secret.as_slice())?, address, nonce: 0, max_fee: 100_000_000_000 })
     }
 
     /// The next transfer of one base unit to `to`.
@@ -126,7 +128,7 @@ impl Sender {
             chain_id: DEV_CHAIN_ID,
             nonce: self.nonce,
             gas_limit,
-            max_fee_per_gas: 100_000_000_000,
+            max_fee_per_gas: self.max_fee,
             max_priority_fee_per_gas: 1_000_000_000,
             to,
             value: U256::from(value),
