@@ -42,6 +42,15 @@ contract SettlementCaller {
 
     function settle(uint256 b, uint256 amount) external {
         TrafficVault(Addresses.TRAFFIC_VAULT).settle(b, amount);
+        TrafficVault(Addresses.TRAFFIC_VAULT).draw(amount);
+    }
+
+    function grant(uint256 b, uint256 amount) external {
+        TrafficVault(Addresses.TRAFFIC_VAULT).settle(b, amount);
+    }
+
+    function draw(uint256 amount) external {
+        TrafficVault(Addresses.TRAFFIC_VAULT).draw(amount);
     }
 
     function bonus(uint256 day, uint256 principal, uint256 ct, uint256 total) external returns (uint256) {
@@ -71,8 +80,12 @@ contract SettlementCaller {
     receive() external payable {
         if (again) {
             again = false;
-            if (msg.sender == Addresses.TRAFFIC_VAULT) TrafficVault(Addresses.TRAFFIC_VAULT).settle(1, 17_895_796);
-            else PrizePool(payable(Addresses.PRIZE_POOL)).payBonus(100, 1 ether, 1 ether, 10 ether);
+            if (msg.sender == Addresses.TRAFFIC_VAULT) {
+                TrafficVault(Addresses.TRAFFIC_VAULT).settle(1, 17_895_796);
+                TrafficVault(Addresses.TRAFFIC_VAULT).draw(17_895_796);
+            } else {
+                PrizePool(payable(Addresses.PRIZE_POOL)).payBonus(100, 1 ether, 1 ether, 10 ether);
+            }
         }
     }
 }
@@ -229,6 +242,18 @@ contract VaultsTest is Genesis {
         }
         settlement.settle(10 ether, 0);
         eq(traffic.ceiling(5 ether), num(j, item("traffic_reward", 12), "reward"), "after 10 EB");
+    }
+
+    function test_only_what_was_granted_is_drawn_and_what_is_not_drawn_stays() external {
+        settlement.grant(1 ether, 100);
+        eq(address(traffic).balance, Units.TRAFFIC, "granted, not paid");
+        settlement.draw(60);
+        eq(traffic.granted(), 40, "left");
+        vm.expectRevert(abi.encodeWithSelector(TrafficVault.AboveGrant.selector, 41, 40));
+        settlement.draw(41);
+        eq(address(settlement).balance, 60, "paid");
+        vm.expectRevert(abi.encodeWithSelector(SystemContract.OnlySystem.selector, address(this)));
+        traffic.draw(1);
     }
 
     function test_what_an_epoch_does_not_take_is_never_paid() external {

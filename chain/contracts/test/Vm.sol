@@ -17,6 +17,12 @@ interface Vm {
     function roll(uint256 height) external;
     function warp(uint256 time) external;
     function prank(address sender) external;
+    function startPrank(address sender) external;
+    function stopPrank() external;
+    function prevrandao(bytes32 mix) external;
+    function snapshotState() external returns (uint256 id);
+    function revertToState(uint256 id) external returns (bool ok);
+    function load(address target, bytes32 slot) external view returns (bytes32);
     function expectRevert() external;
     function expectRevert(bytes4 selector) external;
     function expectRevert(bytes calldata data) external;

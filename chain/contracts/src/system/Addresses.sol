@@ -22,4 +22,10 @@ library Addresses {
     address internal constant TEAM_VESTING = 0x0000000000000000000000000000000000001007;
     /// @notice NFC to NB.
     address internal constant CONVERTER = 0x0000000000000000000000000000000000001008;
+    /// @notice Messages to and from the side chain.
+    address internal constant BRIDGE = 0x0000000000000000000000000000000000001009;
+    /// @notice Price of NFC in NB.
+    address internal constant PRICE_ORACLE = 0x000000000000000000000000000000000000100A;
+    /// @notice Changes of parameters, by witnesses and after a delay.
+    address internal constant PARAMS = 0x000000000000000000000000000000000000100b;
 }

@@ -11,6 +11,9 @@ abstract contract SystemContract {
     /// @notice The receiver refused the coins; everything is undone.
     error PaymentRefused(address to, uint256 amount);
 
+    /// @notice There is no such parameter, or it cannot have that value.
+    error BadParam(uint256 slot, uint256 value);
+
     /// @dev Lets one caller in.
     modifier onlyFrom(address caller) {
         if (msg.sender != caller) revert OnlySystem(msg.sender);
