@@ -158,10 +158,11 @@ impl Out {
             self.flush_inside();
             self.write_to = Some(network);
         }
-        if !self.write.push(packet) {
+        let Some(merges) = self.tuns.get(&network).map(Tun::merges) else { return };
+        if !self.write.push(packet, merges) {
             self.flush_inside();
             self.write_to = Some(network);
-            let _ = self.write.push(packet);
+            let _ = self.write.push(packet, merges);
         }
     }
 

@@ -3,16 +3,17 @@
 //! With offload the kernel hands over TCP super-packets of up to 64 KiB and computes no checksums; `tun-rs` splits them into packets of the
 //! MTU, completes the checksums, and merges in the other direction.
 
+mod merge;
+
 use std::io;
 use std::task::{Context, Poll};
 
-use futures_util::FutureExt;
-use tun_rs::{AsyncDevice, DeviceBuilder, GROTable, IDEAL_BATCH_SIZE, VIRTIO_NET_HDR_LEN};
+use tun_rs::{AsyncDevice, DeviceBuilder, IDEAL_BATCH_SIZE, VIRTIO_NET_HDR_LEN};
+
+pub use merge::{Merges, WriteBatch};
 
 /// The device node; absent in a container that was not given it, or in a kernel without CONFIG_TUN.
 pub const DEVICE_NODE: &str = "/dev/net/tun";
-/// Packets merged by one write call. More would merge no better: a 64 KiB super-packet of 1280-byte segments has 53.
-pub const WRITE_BATCH: usize = 64;
 /// The largest super-packet.
 const MAX_MERGED: usize = 65_535;
 
@@ -64,6 +65,12 @@ impl Tun {
         self.device.tcp_gso()
     }
 
+    /// What the kernel takes merged.
+    #[must_use]
+    pub fn merges(&self) -> Merges {
+        Merges { tcp: self.device.tcp_gso(), udp: self.device.udp_gso() }
+    }
+
     /// Ready when [`Tun::try_read`] may have something.
     ///
     /// # Errors
@@ -86,18 +93,17 @@ impl Tun {
     /// Hands packets to the kernel, merged where they are segments of one flow, and empties the batch.
     ///
     /// # Errors
-    /// The error of the failed call; the packets are lost then, as on any link.
+    /// The error of the last failed call; its packets are lost then, as on any link. The kernel queues or drops a TUN write at once; should it
+    /// ever not be ready, dropping is right: waiting here would stop the loop.
     pub fn write(&self, batch: &mut WriteBatch) -> io::Result<()> {
-        let WriteBatch { packets, used, merge } = batch;
-        let filled = packets.get_mut(..*used).unwrap_or_default();
-        // The kernel queues or drops a TUN write at once. Should it ever not be ready, dropping is right: waiting here would stop the loop.
-        let written = self.device.send_multiple(merge, filled, VIRTIO_NET_HDR_LEN).now_or_never();
-        *used = 0;
-        match written {
-            Some(Ok(_)) => Ok(()),
-            Some(Err(error)) => Err(error),
-            None => Err(io::ErrorKind::WouldBlock.into()),
-        }
+        let start = if self.has_offload() { 0 } else { VIRTIO_NET_HDR_LEN };
+        let mut result = Ok(());
+        batch.drain(|bytes| {
+            if let Err(error) = self.device.try_send(bytes.get(start..).unwrap_or_default()) {
+                result = Err(error);
+            }
+        });
+        result
     }
 }
 
@@ -125,45 +131,5 @@ impl ReadBatch {
     /// The packets of the last read.
     pub fn packets(&self) -> impl Iterator<Item = &[u8]> {
         self.packets.iter().zip(&self.sizes).take(self.filled).filter_map(|(packet, size)| packet.get(..*size))
-    }
-}
-
-/// Packets on their way to one device.
-pub struct WriteBatch {
-    packets: Vec<Vec<u8>>,
-    used: usize,
-    merge: GROTable,
-}
-
-impl std::fmt::Debug for WriteBatch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WriteBatch").field("used", &self.used).finish_non_exhaustive()
-    }
-}
-
-impl Default for WriteBatch {
-    fn default() -> Self {
-        // Room for a whole super-packet in each: the first packet of a run grows in place. Pages are only resident once they were used.
-        let packets = (0..WRITE_BATCH).map(|_| Vec::with_capacity(2 * VIRTIO_NET_HDR_LEN + MAX_MERGED)).collect();
-        Self { packets, used: 0, merge: GROTable::new() }
-    }
-}
-
-impl WriteBatch {
-    /// Adds a packet; `false` when the batch is full and must be written first.
-    #[must_use]
-    pub fn push(&mut self, packet: &[u8]) -> bool {
-        let Some(buffer) = self.packets.get_mut(self.used) else { return false };
-        buffer.clear();
-        buffer.resize(VIRTIO_NET_HDR_LEN, 0);
-        buffer.extend_from_slice(packet);
-        self.used += 1;
-        true
-    }
-
-    /// Whether there is nothing to write.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.used == 0
     }
 }
