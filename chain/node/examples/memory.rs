@@ -1,6 +1,6 @@
 //! `make memory-chain`: a chain that makes `--accounts` (a million) accounts by its own transactions, the resident memory of its nodes while
 //! it does and while `--rate` (2,000) transfers a second run on them at 3 s blocks, and the snapshot of it: exported by a running node, imported
-//! into another folder and verified there. Everything is `netchaind`; this program sends and reads.
+//! into another folder and verified there. `--kept FOLDER`: goes on with the accounts that a run which was broken off left. Everything is `netchaind`; this program sends and reads.
 
 #![allow(clippy::disallowed_methods, clippy::print_stdout)] // a program for developers
 
@@ -9,9 +9,9 @@ mod common;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use alloy_primitives::{Address, TxKind, U256};
+use alloy_primitives::{Address, B256, TxKind, U256};
 use anyhow::{Context as _, ensure};
-use common::{Network, Sender, arg, hex_of, number, program};
+use common::{Network, Rpc, Sender, arg, hex_of, number, program};
 use serde_json::{Value, json};
 
 /// Goal of the design for a full node at a million accounts.
@@ -29,19 +29,31 @@ const BATCH: usize = 100;
 
 fn main() -> anyhow::Result<()> {
     let (accounts, rate, seconds) = (arg("--accounts", 1_000_000), arg("--rate", 2_000), arg("--seconds", 120));
-    let root = std::env::temp_dir().join(format!("netchain-memory-{}", std::process::id()));
     // At most 64 of a sender wait: enough senders for five blocks.
     let bench = u32::try_from((rate * 15 / 48).max(64))?;
-    let mut net = Network::create(program()?, &root, NODES, 1_000, bench)?;
-    net.start_all(1)?;
     let mut senders = (0..bench).map(Sender::new).collect::<anyhow::Result<Vec<_>>>()?;
-    let began = Instant::now();
-    make(&net, &mut senders, accounts)?;
-    println!("{accounts} accounts made by transactions in {:.0} s", began.elapsed().as_secs_f64());
-    let mut peak = show("after they were made", &net)?;
-    slow_blocks(&mut net)?;
-    let sent = transfers(&net, &mut senders, accounts, rate, Duration::from_secs(seconds))?;
-    let when = format!("started again, under {} transfers a second between them for {seconds} s", sent / seconds);
+    let kept = std::env::args().skip_while(|it| it != "--kept").nth(1);
+    let root = kept.as_ref().map_or_else(
+        || std::env::temp_dir().join(format!("netchain-memory-{}", std::process::id())),
+        std::path::PathBuf::from,
+    );
+    let (mut net, mut peak) = if kept.is_some() {
+        (Network::again(program()?, &root, NODES)?, 0)
+    } else {
+        let mut net = Network::create(program()?, &root, NODES, 1_000, bench)?;
+        net.start_all(1)?;
+        let began = Instant::now();
+        make(&net, &mut senders, accounts)?;
+        println!("{accounts} accounts made by transactions in {:.0} s", began.elapsed().as_secs_f64());
+        let peak = show("after they were made", &net)?;
+        slow_blocks(&mut net)?;
+        (net, peak)
+    };
+    net.start_all(1)?;
+    let height = net.wait_height(0, 0, Duration::from_secs(60))?;
+    (0..NODES).try_for_each(|index| net.wait_height(index, height + 2, Duration::from_secs(60)).map(drop))?;
+    let taken = transfers(&net, &mut senders, accounts, rate, Duration::from_secs(seconds))?;
+    let when = format!("started again, under {} transfers a second between them for {seconds} s", taken / seconds);
     peak = peak.max(show(&when, &net)?);
     let export = root.join("export");
     let to = export.to_str().context("a folder")?.to_owned();
@@ -53,10 +65,16 @@ fn main() -> anyhow::Result<()> {
     import(&net, &root, &export)?;
     ensure!(peak <= GOAL_MIB, "more than {GOAL_MIB} MiB");
     drop(net);
-    Ok(std::fs::remove_dir_all(&root)?)
+    for made_here in [export, root.join("fresh")] {
+        std::fs::remove_dir_all(made_here)?;
+    }
+    if kept.is_none() {
+        std::fs::remove_dir_all(&root)?;
+    }
+    Ok(())
 }
 
-/// Starts the nodes again with blocks every 3 s, as on the real chains; a million accounts at that pace would take a quarter of an hour.
+/// Stops the nodes and gives them blocks every 3 s, as on the real chains; a million accounts at that pace would take a quarter of an hour.
 fn slow_blocks(net: &mut Network) -> anyhow::Result<()> {
     for index in 0..NODES {
         net.kill(index)?;
@@ -65,15 +83,13 @@ fn slow_blocks(net: &mut Network) -> anyhow::Result<()> {
         ensure!(config.contains("block_ms = 1000"), "another configuration than this program made");
         std::fs::write(&path, config.replace("block_ms = 1000", "block_ms = 3000"))?;
     }
-    net.start_all(1)?;
-    let height = net.wait_height(0, 0, Duration::from_secs(60))?;
-    (0..NODES).try_for_each(|index| net.wait_height(index, height + 2, Duration::from_secs(60)).map(drop))
+    Ok(())
 }
 
 /// The account of a number.
 fn account(n: u64) -> Address {
     let first = U256::from(0xacc0_u64) << 144;
-    Address::from_word(alloy_primitives::B256::from(first + U256::from(n)))
+    Address::from_word(B256::from(first + U256::from(n)))
 }
 
 /// Init code that sends one base unit to each account of a range.
@@ -89,9 +105,9 @@ fn init_code(from: u64, to: u64) -> Vec<u8> {
     code
 }
 
-/// Makes accounts block by block.
+/// Makes accounts, a block's worth sent while the one before is being included.
 fn make(net: &Network, senders: &mut [Sender], accounts: u64) -> anyhow::Result<()> {
-    let (mut rpc, mut made) = (net.rpc(0), 0);
+    let (mut rpc, mut made, mut before) = (net.rpc(0), 0, Vec::new());
     while made < accounts {
         let mut hashes = Vec::new();
         for sender in senders.iter_mut().take(A_BLOCK) {
@@ -104,30 +120,34 @@ fn make(net: &Network, senders: &mut [Sender], accounts: u64) -> anyhow::Result<
             hashes.push(hash);
             made = end;
         }
-        for hash in hashes {
-            let end = Instant::now() + Duration::from_secs(60);
-            let receipt = loop {
-                let receipt = rpc.call("eth_getTransactionReceipt", &json!([hash]))?;
-                if !receipt.is_null() {
-                    break receipt;
-                }
-                ensure!(Instant::now() < end, "a transaction that makes accounts is not in the chain");
-                std::thread::sleep(Duration::from_millis(30));
-            };
-            ensure!(
-                receipt.get("status") == Some(&json!("0x1")),
-                "a transaction that makes accounts failed: {receipt}"
-            );
-        }
+        succeeded(&mut rpc, &std::mem::replace(&mut before, hashes))?;
     }
+    succeeded(&mut rpc, &before)?;
     let last = rpc.call("eth_getBalance", &json!([account(accounts - 1), "latest"]))?;
     ensure!(last == json!("0x1"), "the last account has {last}");
     Ok(())
 }
 
+/// Waits until all are in the chain and did what they should.
+fn succeeded(rpc: &mut Rpc, hashes: &[B256]) -> anyhow::Result<()> {
+    for hash in hashes {
+        let end = Instant::now() + Duration::from_secs(60);
+        let receipt = loop {
+            let receipt = rpc.call("eth_getTransactionReceipt", &json!([hash]))?;
+            if !receipt.is_null() {
+                break receipt;
+            }
+            ensure!(Instant::now() < end, "a transaction that makes accounts is not in the chain");
+            std::thread::sleep(Duration::from_millis(30));
+        };
+        ensure!(receipt.get("status") == Some(&json!("0x1")), "a transaction that makes accounts failed: {receipt}");
+    }
+    Ok(())
+}
+
 /// Transfers to accounts all over the state, with answers of the RPC read in between. Says how many were taken.
 fn transfers(net: &Network, senders: &mut [Sender], accounts: u64, rate: u64, time: Duration) -> anyhow::Result<u64> {
-    let (mut rpc, mut n, mut next, mut sent) = (net.rpc(0), 7, 0, 0_u64);
+    let (mut rpc, mut n, mut next, mut sent, mut taken) = (net.rpc(0), 7, 0, 0_u64, 0_u64);
     for sender in senders.iter_mut() {
         sender.nonce = number(&rpc.call("eth_getTransactionCount", &json!([sender.address, "pending"]))?)?;
     }
@@ -147,11 +167,20 @@ fn transfers(net: &Network, senders: &mut [Sender], accounts: u64, rate: u64, ti
             );
         }
         let answers = rpc.post(&Value::Array(batch))?;
-        ensure!(answers.as_array().is_some_and(|all| all.iter().all(|it| it.get("result").is_some())), "{answers}");
+        let refused = |it: &&Value| it.get("result").is_none();
+        let refused = answers.as_array().context("no list of answers")?.iter().filter(refused).count();
         sent += BATCH as u64;
+        taken += (BATCH - refused) as u64;
+        if refused > 0 {
+            // The machine does not keep up. Numbers that were not taken are free again.
+            for sender in senders.iter_mut() {
+                let nonce = rpc.call("eth_getTransactionCount", &json!([sender.address, "pending"]))?;
+                sender.nonce = number(&nonce)?;
+            }
+        }
         rpc.call("eth_getProof", &json!([account(n), [], "latest"]))?;
     }
-    Ok(sent)
+    Ok(taken)
 }
 
 /// Imports into a folder of its own; `netchaind` computes the root.

@@ -217,6 +217,13 @@ impl Network {
         (0..self.len()).try_for_each(|index| self.wait_height(index, height, Duration::from_secs(180)).map(drop))
     }
 
+    /// The network of an earlier run, in its folder, not started yet.
+    pub(crate) fn again(program: PathBuf, root: &Path, nodes: usize) -> anyhow::Result<Self> {
+        let config = netchaind::config::load(&root.join("node0").join("netchaind.toml"))?;
+        let first_port = config.rpc.listen.context("the nodes serve no RPC")?.port();
+        Ok(Self { root: root.to_owned(), first_port, program, nodes: (0..nodes).map(|_| None).collect() })
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
     }
