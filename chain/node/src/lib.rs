@@ -20,6 +20,7 @@ pub mod metrics;
 mod offer;
 pub mod offline;
 pub mod pace;
+pub mod preset;
 pub mod recover;
 pub mod reveal;
 pub mod service;

@@ -9,7 +9,8 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use netchaind::admin::Request;
 use netchaind::config::{Layout, load};
-use netchaind::init::{DEV_ACCOUNTS, Localnet};
+use netchaind::init::{DEV_ACCOUNTS, Localnet, localnet_with};
+use netchaind::preset::{DEV_OWNERS, NewGenesis, Preset, install};
 use netchaind::service::SetLogLevel;
 
 /// A node of the NetFlowCoin chain: blocks, state, JSON-RPC.
@@ -48,7 +49,12 @@ enum Command {
         /// Accounts for benchmarks that get money.
         #[arg(long, default_value_t = 0)]
         bench_accounts: u32,
+        /// With the economy's contracts and the parameters of `dev`; the foundation and the team are the first two funded accounts.
+        #[arg(long)]
+        economy: bool,
     },
+    /// Print the genesis file of a chain with the economy.
+    Genesis(NewGenesis),
     /// Run the node until SIGTERM.
     Run,
     /// Write the state after the last block into a folder.
@@ -131,15 +137,25 @@ fn main() -> anyhow::Result<()> {
             netchaind::init::init(&layout, genesis.as_deref(), witness)?;
             show(&layout)
         }
-        Command::InitLocalnet { witnesses, first_port, block_ms, bench_accounts } => {
+        Command::InitLocalnet { witnesses, first_port, block_ms, bench_accounts, economy } => {
             let net = Localnet { witnesses, first_port, block_ms, bench_accounts };
-            netchaind::init::localnet(&layout.0, &net, bench_address)?;
+            let mut installed = Ok(());
+            localnet_with(&layout.0, &net, bench_address, |genesis| {
+                if economy {
+                    installed = install(genesis, Preset::Dev, &DEV_OWNERS);
+                }
+            })?;
+            installed?;
             for index in 0..witnesses {
                 writeln!(out, "node{index} http://127.0.0.1:{}", usize::from(first_port) + index)?;
             }
             for account in DEV_ACCOUNTS {
                 writeln!(out, "funded {account}")?;
             }
+            Ok(())
+        }
+        Command::Genesis(new) => {
+            writeln!(out, "{}", new.make()?)?;
             Ok(())
         }
         Command::Run => {
