@@ -77,7 +77,8 @@ fn main() {
         let big = vec![1u8; 64 << 20];
         let mut d = vec![0u8; 64 << 20];
         let ns = per(3, || {
-            d.copy_from_slice(&big);
+            d.copy_from_slice(std::hint::black_box(&big));
+            std::hint::black_box(&d);
         });
         println!("memcpy_64MiB_GBps {:.2}", (64 << 20) as f64 / ns);
         // page fault cost: touch fresh memory
