@@ -499,7 +499,7 @@ impl Chain {
             let position = mapping(U256::from(n + 1), of);
             let (word, paid) = (self.word(BALLOTS, position), self.word(BALLOTS, position + U256::from(1)));
             let acc = self.word(BALLOTS, mapping(U256::from(n + 1), U256::from(1)) + U256::from(1));
-            let got = (word >> 96) + ((word & mask(96)) * (acc - paid) >> 64);
+            let got = (word >> 96) + (((word & mask(96)) * (acc - paid)) >> 64);
             let want: U256 = *due >> 96;
             let off = U256::from(reckoned + 1);
             assert!(got <= want + U256::from(1) && want <= got + off, "holder {holder} with {n}: {got}, not {want}");
