@@ -88,6 +88,8 @@ pub(crate) struct Inbound {
     entries: Vec<Entry>,
     /// Frames of one circuit come in a row.
     last: usize,
+    /// Flows in all entries together.
+    flows: usize,
 }
 
 impl std::fmt::Debug for Inbound {
@@ -147,14 +149,14 @@ impl Inbound {
             if let Some(entry) = self.entries.get_mut(place) {
                 entry.circuit = circuit;
                 // What may enter is decided again: the log or the policy may be another.
+                self.flows = self.flows.saturating_sub(entry.flows.len());
                 entry.flows.clear();
                 entry.last = None;
             }
             return;
         }
         if self.entries.len() >= MAX_ENTRIES {
-            self.entries.clear();
-            self.places.clear();
+            self.forget();
         }
         self.last = self.entries.len();
         self.places.insert(mark, self.last);
@@ -167,11 +169,18 @@ impl Inbound {
         if entry.circuit.peer != peer || entry.circuit.generation != generation.now() {
             return;
         }
-        if entry.flows.len() >= MAX_ENTRIES {
-            entry.flows.clear();
-        }
-        entry.flows.insert(key);
         entry.last = Some(key);
+        self.flows += usize::from(entry.flows.insert(key));
+        if self.flows > MAX_ENTRIES {
+            self.forget();
+        }
+    }
+
+    fn forget(&mut self) {
+        // Sets keep their room when they are emptied, so they go too.
+        self.entries = Vec::new();
+        self.places.clear();
+        self.flows = 0;
     }
 
     fn find(&mut self, mark: &Mark) -> Option<&mut Entry> {
