@@ -63,6 +63,10 @@ fn addresses_of_uplinks_are_listed_with_their_default_route_and_nothing_else_is(
 #[test]
 fn an_uplink_that_changes_is_noticed_and_ordinary_routes_are_not() {
     in_a_namespace(async || {
+        // Link-local addresses are news too when the kernel has made sure of them, a second or two after the link came up.
+        for interfaces in ["all", "default"] {
+            std::fs::write(format!("/proc/sys/net/ipv6/conf/{interfaces}/disable_ipv6"), "1").unwrap();
+        }
         uplink("wan", "192.0.2.10/24");
         uplink("other", "198.51.100.10/24");
         ip("route add default via 192.0.2.1 dev wan");
