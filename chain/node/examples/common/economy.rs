@@ -1,5 +1,5 @@
 //! The economy's contracts without a network: accounts with known keys, signed calls, and an executor on a state in memory.
-#![allow(dead_code)] // each program uses a part of it
+#![allow(dead_code, reason = "each program uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a wrong test input is a bug of the test
 
 use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};

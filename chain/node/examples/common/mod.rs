@@ -1,7 +1,7 @@
 //! A local network as processes, a small JSON-RPC client and signed transfers: for the load and crash programs and the tests
 //! with processes.
 #![allow(clippy::disallowed_methods)] // programs for developers: clocks, processes and waiting are what they are about
-#![allow(dead_code)] // each program uses a part of it
+#![allow(dead_code, reason = "each program uses a part of it")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
